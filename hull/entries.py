@@ -1,0 +1,142 @@
+"""What a hull is made of: formulas, entries and the mistakes that can be made with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+MAX_ELEMENTS = 9
+ENERGY_BOUND_EV_PER_ATOM = 1000.0  # no crystal is bound or unbound by a kilo-electronvolt an atom
+
+SYMBOLS: tuple[str, ...] = tuple(
+    (
+        "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr "
+        "Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu "
+        "Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr "
+        "Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
+    ).split()
+)
+ATOMIC_NUMBER: dict[str, int] = {symbol: number for number, symbol in enumerate(SYMBOLS, start=1)}
+
+
+class HullError(ValueError):
+    """An entry or a question that the hull refuses; nothing of it has been done."""
+
+
+class BadEnergy(HullError):
+    """An energy that is not finite or beyond ENERGY_BOUND_EV_PER_ATOM."""
+
+
+class BadComposition(HullError):
+    """Empty, negative, zero or fractional amounts."""
+
+
+class UnknownElement(HullError):
+    """A symbol that names no element."""
+
+
+class TooManyElements(HullError):
+    """More than MAX_ELEMENTS elements."""
+
+
+class MixedScales(HullError):
+    """An entry whose energy was computed on another scale than the hull's."""
+
+
+class UnknownEntry(HullError, KeyError):
+    """An entry id that the hull does not hold."""
+
+
+class DuplicateEntry(HullError):
+    """An entry id that the hull holds already."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Formula:
+    """A reduced integer formula, e.g. ((11, 1), (17, 1)) for NaCl: (atomic number, amount), sorted, gcd 1."""
+
+    amounts: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, amounts: Mapping[str, int]) -> Formula:
+        """Reduce amounts of atoms by element symbol.
+
+        Raises BadComposition, UnknownElement or TooManyElements.
+        """
+        if not amounts:
+            raise BadComposition("the composition is empty")
+        for symbol, amount in amounts.items():
+            if symbol not in ATOMIC_NUMBER:
+                raise UnknownElement(f"{symbol!r} is not an element")
+            if not isinstance(amount, int) or isinstance(amount, bool) or amount <= 0:
+                raise BadComposition(f"the amount of {symbol} is {amount!r}, not a positive whole number")
+        if len(amounts) > MAX_ELEMENTS:
+            raise TooManyElements(f"{len(amounts)} elements, at most {MAX_ELEMENTS} are possible")
+        divisor = reduce(math.gcd, amounts.values())
+        return cls(tuple(sorted((ATOMIC_NUMBER[symbol], amount // divisor) for symbol, amount in amounts.items())))
+
+    @classmethod
+    def parse(cls, text: str) -> Formula:
+        """Read the form that ``str()`` writes: alphabetical as OPTIMADE has it, e.g. ``ClNa`` or ``O2Ti``."""
+        amounts: dict[str, int] = {}
+        position = 0
+        while position < len(text):
+            end = position + 1
+            while end < len(text) and text[end].islower():
+                end += 1
+            symbol, position = text[position:end], end
+            while position < len(text) and text[position].isdigit():
+                position += 1
+            if symbol in amounts:
+                raise BadComposition(f"{symbol} stands twice in {text!r}")
+            amounts[symbol] = int(text[end:position] or 1)
+        return cls.of(amounts)
+
+    def __str__(self) -> str:
+        parts = sorted((SYMBOLS[number - 1], amount) for number, amount in self.amounts)
+        return "".join(f"{symbol}{amount if amount > 1 else ''}" for symbol, amount in parts)
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Element symbols, alphabetical."""
+        return tuple(sorted(SYMBOLS[number - 1] for number, _ in self.amounts))
+
+    @property
+    def chemical_system(self) -> str:
+        """Element symbols joined by a hyphen, alphabetical, e.g. ``Cl-Na``."""
+        return "-".join(self.elements)
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms of one reduced formula unit."""
+        return sum(amount for _, amount in self.amounts)
+
+    @property
+    def is_element(self) -> bool:
+        return len(self.amounts) == 1
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Atomic fraction of each element."""
+        return {SYMBOLS[number - 1]: amount / self.n_atoms for number, amount in self.amounts}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One polymorph: a formula and its energy on the hull's scale."""
+
+    entry_id: int
+    formula: Formula
+    energy_per_atom: float  # eV/atom, total energy on the scale, not a formation energy
+
+    def __post_init__(self) -> None:
+        checked_energy(self.energy_per_atom)
+
+
+def checked_energy(energy_per_atom: float) -> float:
+    """The energy itself; raises BadEnergy where it is not finite or absurd (eV/atom)."""
+    if not math.isfinite(energy_per_atom) or abs(energy_per_atom) > ENERGY_BOUND_EV_PER_ATOM:
+        raise BadEnergy(f"{energy_per_atom} eV/atom is not an energy of a crystal")
+    return energy_per_atom
