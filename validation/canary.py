@@ -1,0 +1,157 @@
+"""A potential can load without a word and still be wrong; a judge shows that it is right before it judges.
+
+An older TensorNet checkpoint loads into a newer matgl and gives NaCl a = 6.40 Å instead of 5.70: elements look fine,
+compounds do not. So a few crystals are relaxed at start-up and compared with the values registered for these weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import numpy as np
+
+from validation.crystal import Crystal
+from validation.potentials import Judge
+from validation.relaxation import Stopped, relax
+from validation.rules import RelaxationSettings
+
+CANARY_SETTINGS = RelaxationSettings(fmax_ev_per_ang=0.02, smax_ev_per_ang3=0.0002, max_steps=300, displacement_ang=0)
+LATTICE_TOLERANCE_ANG = 0.02
+ENERGY_TOLERANCE_EV_PER_ATOM = 0.005
+START_STRETCH = 1.03
+EXPERIMENT_TOLERANCE = 0.05  # relative, of a lattice parameter; GGAs err by 1 to 3 %, the wrong checkpoint by 8 to 13 %
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A cubic crystal's lattice parameter (Å) and energy (eV/atom; None where only experiment is known)."""
+
+    lattice_ang: float
+    energy_per_atom: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryRow:
+    crystal: str
+    expected: Expected
+    found: Expected
+    sings: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryResult:
+    """source: what the values were compared with."""
+
+    source: str
+    rows: tuple[CanaryRow, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(row.sings for row in self.rows)
+
+
+class CanaryDied(Exception):
+    """The judge does not reproduce what it should; the message names crystal, expected and found value."""
+
+    def __init__(self, judge: Judge, result: CanaryResult) -> None:
+        self.result = result
+        broken = "; ".join(_sentence(row) for row in result.rows if not row.sings)
+        super().__init__(
+            f"the judge {judge.name} {judge.model} is refused, its numbers are off: {broken} ({result.source})"
+        )
+
+
+# Measured with matgl 4.1.2 and chgnet 0.4.2 at the settings above, float32; by the model's name, so that other weights
+# under the same name are refused.
+_REGISTERED: dict[str, dict[str, Expected]] = {
+    "chgnet/0.3.0": {
+        "NaCl": Expected(5.698, -3.668),
+        "MgO": Expected(4.260, -6.314),
+        "CsCl": Expected(4.230, -3.548),
+    },
+    "matgl/TensorNet-MatPES-PBE-v2025.1-PES": {
+        "NaCl": Expected(5.696, -3.358),
+        "MgO": Expected(4.258, -5.868),
+        "CsCl": Expected(4.172, -3.250),
+    },
+    "matgl/TensorNet-MatPES-r2SCAN-v2025.1-PES": {
+        "NaCl": Expected(5.588, -6.851),
+        "MgO": Expected(4.199, -7.990),
+        "CsCl": Expected(4.138, -17.662),
+    },
+    "emt/": {
+        "Cu": Expected(3.590, -0.007),
+        "Au": Expected(4.056, 0.000),
+        "Al": Expected(3.994, -0.005),
+    },
+}
+
+# Lattice parameters at room temperature: CRC Handbook of Chemistry and Physics, 97th ed., section 12.
+_EXPERIMENT = {
+    "NaCl": Expected(5.640, None),
+    "MgO": Expected(4.211, None),
+    "CsCl": Expected(4.123, None),
+}
+
+_FCC = ((0.0, 0.5, 0.5), (0.5, 0.0, 0.5), (0.5, 0.5, 0.0))
+_SC = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+_CELLS = {
+    "NaCl": (_FCC, (11, 17)),
+    "MgO": (_FCC, (12, 8)),
+    "CsCl": (_SC, (55, 17)),
+    "Cu": (_FCC, (29,)),
+    "Au": (_FCC, (79,)),
+    "Al": (_FCC, (13,)),
+}
+
+
+def check(judge: Judge) -> CanaryResult:
+    """Relax the canary crystals and compare; raises CanaryDied. Takes a second or two on a CPU.
+
+    Weights without registered values are held against experiment, lattice parameters only, with a wide tolerance.
+    """
+    result = sing(judge)
+    if not result.passed:
+        raise CanaryDied(judge, result)
+    return result
+
+
+def sing(judge: Judge) -> CanaryResult:
+    """What ``check`` compares, without the verdict."""
+    name = f"{judge.name}/{PurePath(judge.model).name}"
+    expected = _REGISTERED.get(name, _EXPERIMENT)
+    source = f"registered values of {name}" if name in _REGISTERED else "experimental lattice parameters, 5 %"
+    return CanaryResult(source, tuple(_row(judge, crystal, value) for crystal, value in expected.items()))
+
+
+def canary_crystal(name: str, lattice_ang: float) -> Crystal:
+    """The primitive cell of a canary crystal with the given cubic lattice parameter."""
+    vectors, numbers = _CELLS[name]
+    return Crystal.of(np.array(vectors) * lattice_ang, [(0, 0, 0), (0.5, 0.5, 0.5)][: len(numbers)], numbers)
+
+
+def _row(judge: Judge, name: str, expected: Expected) -> CanaryRow:
+    start = canary_crystal(name, expected.lattice_ang * START_STRETCH)  # so that the judge has to find its way
+    relaxed = relax(start, judge, CANARY_SETTINGS)
+    cubic = _CELLS[name][0]
+    per_unit = abs(np.linalg.det(np.array(cubic)))
+    found = Expected(float((relaxed.crystal.volume / per_unit) ** (1 / 3)), relaxed.energy_per_atom)
+    return CanaryRow(name, expected, found, relaxed.stopped is Stopped.CONVERGED and _agree(expected, found))
+
+
+def _agree(expected: Expected, found: Expected) -> bool:
+    if expected.energy_per_atom is None:
+        return abs(found.lattice_ang / expected.lattice_ang - 1) <= EXPERIMENT_TOLERANCE
+    energy = found.energy_per_atom if found.energy_per_atom is not None else float("nan")
+    return (
+        abs(found.lattice_ang - expected.lattice_ang) <= LATTICE_TOLERANCE_ANG
+        and abs(energy - expected.energy_per_atom) <= ENERGY_TOLERANCE_EV_PER_ATOM
+    )
+
+
+def _sentence(row: CanaryRow) -> str:
+    text = f"{row.crystal}: expected a = {row.expected.lattice_ang:.3f} Å, found {row.found.lattice_ang:.3f} Å"
+    if row.expected.energy_per_atom is not None and row.found.energy_per_atom is not None:
+        text += f", expected {row.expected.energy_per_atom:.3f} eV/atom, found {row.found.energy_per_atom:.3f} eV/atom"
+    return text
