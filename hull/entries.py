@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
+from numbers import Integral, Real
 
 MAX_ELEMENTS = 9
 ENERGY_BOUND_EV_PER_ATOM = 1000.0  # no crystal is bound or unbound by a kilo-electronvolt an atom
 
-SYMBOLS: tuple[str, ...] = tuple(
-    (
-        "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr "
-        "Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu "
-        "Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr "
-        "Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
-    ).split()
+_PERIODIC_TABLE = (
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr "
+    "Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu "
+    "Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr "
+    "Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
 )
+SYMBOLS: tuple[str, ...] = tuple(_PERIODIC_TABLE.split())
 ATOMIC_NUMBER: dict[str, int] = {symbol: number for number, symbol in enumerate(SYMBOLS, start=1)}
+
+
+_FORMULA_PART = re.compile(r"([A-Z][a-z]*)([0-9]{0,9})")
+_FORMULA = re.compile(rf"(?:{_FORMULA_PART.pattern})+")
 
 
 class HullError(ValueError):
@@ -59,6 +63,17 @@ class Formula:
 
     amounts: tuple[tuple[int, int], ...]
 
+    def __post_init__(self) -> None:
+        """A second way to write a composition would be a second place on the hull: raises BadComposition for it."""
+        numbers = [number for number, _ in self.amounts]
+        amounts = [amount for _, amount in self.amounts]
+        if not amounts or min(amounts) < 1 or math.gcd(*amounts) != 1 or numbers != sorted(set(numbers)):
+            raise BadComposition(f"{self.amounts} is not a reduced formula; Formula.of makes one")
+        if numbers[0] < 1 or numbers[-1] > len(SYMBOLS):
+            raise UnknownElement(f"{self.amounts} names an atomic number that is none")
+        if len(numbers) > MAX_ELEMENTS:
+            raise TooManyElements(f"{len(numbers)} elements, at most {MAX_ELEMENTS} are possible")
+
     @classmethod
     def of(cls, amounts: Mapping[str, int]) -> Formula:
         """Reduce amounts of atoms by element symbol.
@@ -70,28 +85,23 @@ class Formula:
         for symbol, amount in amounts.items():
             if symbol not in ATOMIC_NUMBER:
                 raise UnknownElement(f"{symbol!r} is not an element")
-            if not isinstance(amount, int) or isinstance(amount, bool) or amount <= 0:
+            if not isinstance(amount, Integral) or isinstance(amount, bool) or amount <= 0:
                 raise BadComposition(f"the amount of {symbol} is {amount!r}, not a positive whole number")
         if len(amounts) > MAX_ELEMENTS:
             raise TooManyElements(f"{len(amounts)} elements, at most {MAX_ELEMENTS} are possible")
-        divisor = reduce(math.gcd, amounts.values())
-        return cls(tuple(sorted((ATOMIC_NUMBER[symbol], amount // divisor) for symbol, amount in amounts.items())))
+        divisor = math.gcd(*amounts.values())
+        return cls(tuple(sorted((ATOMIC_NUMBER[symbol], int(amount) // divisor) for symbol, amount in amounts.items())))
 
     @classmethod
     def parse(cls, text: str) -> Formula:
         """Read the form that ``str()`` writes: alphabetical as OPTIMADE has it, e.g. ``ClNa`` or ``O2Ti``."""
+        if not _FORMULA.fullmatch(text):
+            raise BadComposition(f"{text[:80]!r} is not a formula such as ClNa or O2Ti")
         amounts: dict[str, int] = {}
-        position = 0
-        while position < len(text):
-            end = position + 1
-            while end < len(text) and text[end].islower():
-                end += 1
-            symbol, position = text[position:end], end
-            while position < len(text) and text[position].isdigit():
-                position += 1
+        for symbol, amount in _FORMULA_PART.findall(text):
             if symbol in amounts:
                 raise BadComposition(f"{symbol} stands twice in {text!r}")
-            amounts[symbol] = int(text[end:position] or 1)
+            amounts[symbol] = int(amount or 1)
         return cls.of(amounts)
 
     def __str__(self) -> str:
@@ -136,7 +146,11 @@ class Entry:
 
 
 def checked_energy(energy_per_atom: float) -> float:
-    """The energy itself; raises BadEnergy where it is not finite or absurd (eV/atom)."""
-    if not math.isfinite(energy_per_atom) or abs(energy_per_atom) > ENERGY_BOUND_EV_PER_ATOM:
-        raise BadEnergy(f"{energy_per_atom} eV/atom is not an energy of a crystal")
+    """The energy itself; raises BadEnergy where it is not a number, not finite or absurd (eV/atom)."""
+    if (
+        not isinstance(energy_per_atom, Real)
+        or not math.isfinite(energy_per_atom)
+        or abs(energy_per_atom) > ENERGY_BOUND_EV_PER_ATOM
+    ):
+        raise BadEnergy(f"{energy_per_atom!r} eV/atom is not an energy of a crystal")
     return energy_per_atom
