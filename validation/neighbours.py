@@ -80,16 +80,16 @@ def _images(lattice: NDArray[np.float64], cutoff_ang: float) -> NDArray[np.int64
     heights = 1.0 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
     a, b, c = np.floor(cutoff_ang / heights + 0.5).astype(int)
     grid = np.meshgrid(np.arange(-a, a + 1), np.arange(-b, b + 1), np.arange(-c, c + 1), indexing="ij")
-    return np.stack(grid, axis=-1).reshape(-1, 3).astype(np.int64)
+    return np.asarray(np.stack(grid, axis=-1).reshape(-1, 3), dtype=np.int64)
 
 
 def _own_images(images: NDArray[np.int64], lattice: NDArray[np.float64], cutoff_ang: float) -> NDArray[np.int64]:
     """Half of the lattice vectors within the cutoff (never both v and -v), shape (n, 3)."""
     half = images[len(images) // 2 + 1 :]  # the grid is symmetric about its middle, the zero offset
-    return half[np.linalg.norm(half @ lattice, axis=1) <= cutoff_ang]
+    return np.asarray(half[np.linalg.norm(half @ lattice, axis=1) <= cutoff_ang], dtype=np.int64)
 
 
 def _squared_distances(apart: NDArray[np.float64], images: NDArray[np.float64]) -> NDArray[np.float64]:
     """Å², shape (n_pairs, n_images); one matrix product instead of an (n_pairs, n_images, 3) array."""
     squared = (apart**2).sum(axis=1)[:, None] + (images**2).sum(axis=1)[None, :] + 2.0 * (apart @ images.T)
-    return np.maximum(squared, _ZERO_ANG**2)
+    return np.asarray(np.maximum(squared, _ZERO_ANG**2), dtype=np.float64)

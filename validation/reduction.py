@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,12 +22,8 @@ def primitive(crystal: Crystal, *, symprec_ang: float = SYMPREC_ANG) -> Crystal:
     """
     import spglib  # late: a tenth of a second that the web process never needs
 
-    found = spglib.standardize_cell(
-        (crystal.lattice, crystal.frac_coords, crystal.numbers),
-        to_primitive=True,
-        no_idealize=True,
-        symprec=symprec_ang,
-    )
+    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)  # its types ask for lists, it takes arrays
+    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec_ang)
     if found is None or len(found[2]) >= len(crystal):
         return crystal
     return Crystal.of(*found)

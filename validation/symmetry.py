@@ -35,7 +35,8 @@ class Operations:
 
     def images(self, frac: NDArray[np.float64]) -> NDArray[np.float64]:
         """Images of each site, wrapped into the cell, shape (n, m, 3)."""
-        return (np.einsum("mij,nj->nmi", self.rotations, frac) + self.translations) % 1.0
+        turned = np.einsum("mij,nj->nmi", self.rotations, frac)
+        return np.asarray((turned + self.translations) % 1.0, dtype=np.float64)
 
 
 def read_operations(block: gemmi.cif.Block, lattice: NDArray[np.float64]) -> Operations:
