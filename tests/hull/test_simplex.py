@@ -1,0 +1,96 @@
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hull.simplex import NoReference, Solution, minimise
+
+EXACT_EV_PER_ATOM = 1e-9
+
+
+def cheapest_by_trying_every_basis(columns, energies, target):
+    best = np.inf
+    for basis in combinations(range(len(columns)), len(target)):
+        matrix = columns[list(basis)].T
+        if abs(np.linalg.det(matrix)) < 1e-9:
+            continue
+        fractions = np.linalg.solve(matrix, target)
+        if (fractions > -1e-12).all():
+            best = min(best, float(fractions @ energies[list(basis)]))
+    return best
+
+
+@st.composite
+def programmes(draw):
+    dimension = draw(st.integers(1, 4))
+    amounts = draw(
+        st.lists(st.lists(st.integers(0, 4), min_size=dimension, max_size=dimension).filter(any), max_size=7)
+    )
+    columns = np.array([*np.eye(dimension).tolist(), *amounts], dtype=float)
+    columns /= columns.sum(axis=1, keepdims=True)
+    energy = st.one_of(st.integers(-8, 2).map(lambda step: step / 4), st.floats(-3, 1))
+    energies = np.array(draw(st.lists(energy, min_size=len(columns), max_size=len(columns))))
+    target = np.array(draw(st.lists(st.integers(1, 5), min_size=dimension, max_size=dimension)), dtype=float)
+    order = np.array(draw(st.permutations(range(len(columns)))))
+    return columns[order], energies[order], target / target.sum()
+
+
+@settings(max_examples=150, deadline=None)
+@given(programmes())
+def test_the_optimum_is_the_best_of_all_bases(programme):
+    solution = minimise(*programme)
+
+    assert solution.optimum == pytest.approx(cheapest_by_trying_every_basis(*programme), abs=EXACT_EV_PER_ATOM)
+
+
+@settings(max_examples=150, deadline=None)
+@given(programmes())
+def test_a_solution_proves_itself_by_mixture_and_duals(programme):
+    columns, energies, target = programme
+
+    solution = minimise(columns, energies, target)
+
+    assert (solution.fractions >= 0).all()
+    assert solution.fractions @ columns[solution.basis] == pytest.approx(target, abs=EXACT_EV_PER_ATOM)
+    assert solution.fractions @ energies[solution.basis] == pytest.approx(solution.optimum, abs=EXACT_EV_PER_ATOM)
+    assert solution.duals @ target == pytest.approx(solution.optimum, abs=EXACT_EV_PER_ATOM)
+    assert (energies - columns @ solution.duals).min() >= -EXACT_EV_PER_ATOM
+
+
+def test_a_compound_between_two_elements_splits_into_its_neighbours():
+    columns = [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.25, 0.75]]
+
+    solution: Solution = minimise(columns, [0.0, 0.0, -1.0, -0.1], [0.75, 0.25])
+
+    assert solution.optimum == pytest.approx(-0.5)
+    assert sorted(solution.basis.tolist()) == [0, 2]
+    assert solution.duals == pytest.approx([0.0, -2.0])
+
+
+def test_the_lowest_of_several_references_counts():
+    solution = minimise([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [-1.0, -3.0, -1.0], [0.5, 0.5])
+
+    assert solution.optimum == pytest.approx(-2.0)
+
+
+def test_thousands_of_ties_come_to_an_end():
+    amounts = np.array([[i, j, 20 - i - j] for i in range(21) for j in range(21 - i)], dtype=float)
+
+    solution = minimise(amounts / 20, np.zeros(len(amounts)), [0.3, 0.3, 0.4])
+
+    assert solution.optimum == pytest.approx(0.0, abs=EXACT_EV_PER_ATOM)
+
+
+def test_large_energies_cost_no_precision_that_matters():
+    columns = [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]
+
+    solution = minimise(columns, [-900.0, -900.0, -900.25], [0.25, 0.75])
+
+    assert solution.optimum == pytest.approx(-900.125, abs=EXACT_EV_PER_ATOM)
+
+
+def test_an_element_without_a_reference_is_named_and_not_guessed():
+    with pytest.raises(NoReference, match="1"):
+        minimise([[1.0, 0.0], [0.5, 0.5]], [0.0, -1.0], [0.5, 0.5])

@@ -1,0 +1,455 @@
+import random
+
+import pytest
+from hull_oracle import AGREEMENT_EV_PER_ATOM, ENERGIES, chemistries, distance, filled, formulas
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hull.entries import BadEnergy, DuplicateEntry, Entry, Formula, MixedScales, UnknownElement, UnknownEntry
+from hull.store import LP_TOLERANCE, STABLE_TOLERANCE, Event, EventKind, HullStore
+
+SAME = pytest.approx
+NOISE_EV_PER_ATOM = 1e-10
+
+A, B, AB, A3B, AB3 = (Formula.parse(text) for text in ("Li", "O", "LiO", "Li3O", "LiO3"))
+ELEMENTS = [Entry(1, A, -1.0), Entry(2, B, -2.0)]  # the straight line at Li:O = 1:1 lies at -1.5 eV/atom
+
+thorough = settings(max_examples=80, deadline=None)
+
+
+def symbols_of(entries):
+    return sorted({symbol for entry in entries for symbol in entry.formula.elements})
+
+
+def close(number):
+    return None if number is None else pytest.approx(number, abs=NOISE_EV_PER_ATOM)
+
+
+def assert_same_store(store, other):
+    """The same answers to every question, up to rounding."""
+    assert len(store) == len(other)
+    assert store.stable_entries() == other.stable_entries()
+    for point, twin in zip(store.points(), other.points(), strict=True):
+        assert (point.formula, point.lowest_entry, point.is_vertex) == (twin.formula, twin.lowest_entry, twin.is_vertex)
+        assert point.lowest_energy == twin.lowest_energy
+        assert point.hull_energy == close(twin.hull_energy)
+
+
+def assert_events_are_the_difference(events, before, after, came):
+    assert sorted(event.entry_id for event in events if event.kind is came) == sorted(set(after) - set(before))
+    dethroned = [event.entry_id for event in events if event.kind is EventKind.DETHRONED]
+    assert sorted(dethroned) == sorted(set(before) - set(after))
+    assert len(events) == len({event.entry_id for event in events})
+
+
+def changed_points(before, after):
+    old, new = ({point.formula: point for point in points} for points in (before, after))
+    return tuple(sorted(formula for formula in old.keys() | new.keys() if old.get(formula) != new.get(formula)))
+
+
+@thorough
+@given(chemistries())
+def test_every_distance_is_that_of_a_freshly_built_phase_diagram(entries):
+    store = filled(entries)
+
+    for entry in entries:
+        expected = distance(entry, entries)
+        assert store.e_above_hull(entry.entry_id) == SAME(expected, abs=AGREEMENT_EV_PER_ATOM)
+        assert store.entry_position(entry.entry_id).e_above_hull == store.e_above_hull(entry.entry_id)
+
+
+@thorough
+@given(chemistries())
+def test_an_arrival_is_measured_against_everything_before_it(entries):
+    references = [
+        Entry(1000 + number, Formula.of({symbol: 1}), 0.5) for number, symbol in enumerate(symbols_of(entries))
+    ]
+    store = filled(references)
+
+    for number, entry in enumerate(entries):
+        before = references + entries[:number]
+        others = [other for other in before if other.formula != entry.formula]
+
+        position = store.insert(entry).on_arrival
+
+        assert position.e_above_hull_on_arrival == SAME(distance(entry, before), abs=AGREEMENT_EV_PER_ATOM)
+        assert position.e_above_hull == SAME(max(0.0, position.e_above_hull_on_arrival), abs=AGREEMENT_EV_PER_ATOM)
+        if entry.formula.is_element:
+            assert position.decomposition_energy is None
+        else:
+            assert position.decomposition_energy == SAME(distance(entry, others), abs=AGREEMENT_EV_PER_ATOM)
+
+
+@thorough
+@given(chemistries(), st.randoms(use_true_random=False))
+def test_no_answer_depends_on_the_order_of_arrival(entries, dice):
+    shuffled = random.Random(dice.random()).sample(entries, len(entries))
+
+    assert_same_store(filled(entries), filled(shuffled))
+
+
+@thorough
+@given(chemistries(referenced=False), st.randoms(use_true_random=False))
+def test_no_answer_depends_on_the_order_where_references_lack_or_come_late(entries, dice):
+    shuffled = random.Random(dice.random()).sample(entries, len(entries))
+
+    assert_same_store(filled(entries), filled(shuffled))
+
+
+@thorough
+@given(chemistries())
+def test_decomposition_energy_is_the_distance_to_a_hull_of_all_other_compositions(entries):
+    store = filled(entries)
+
+    for entry in entries:
+        if entry.formula.is_element:
+            continue
+        others = [other for other in entries if other.formula != entry.formula]
+        position = store.entry_position(entry.entry_id)
+        assert position.decomposition_energy == SAME(distance(entry, others), abs=AGREEMENT_EV_PER_ATOM)
+
+
+@thorough
+@given(chemistries())
+def test_decompositions_balance_atoms_and_energies(entries):
+    store = filled(entries)
+    known = {entry.entry_id: entry for entry in entries}
+
+    for entry in entries:
+        position = store.entry_position(entry.entry_id)
+        mixed = sum(part * known[phase].energy_per_atom for phase, part in position.decomposition)
+        assert mixed + position.e_above_hull == SAME(entry.energy_per_atom, abs=2 * LP_TOLERANCE)
+        for symbol, fraction in entry.formula.fractions.items():
+            inside = sum(part * known[phase].formula.fractions.get(symbol, 0) for phase, part in position.decomposition)
+            assert inside == SAME(fraction, abs=1e-9)
+
+
+@thorough
+@given(chemistries())
+def test_potentials_lie_below_every_other_composition_and_touch_the_hull(entries):
+    store = filled(entries)
+
+    for point in store.points():
+        if point.formula.is_element:
+            assert point.is_vertex
+            continue
+        potentials = dict(store.position(point.formula, 0.0).chemical_potentials)
+        plane = sum(part * potentials[symbol] for symbol, part in point.formula.fractions.items())
+        assert plane == SAME(point.hull_energy, abs=NOISE_EV_PER_ATOM)
+        assert point.is_vertex == (point.lowest_energy < point.hull_energy - LP_TOLERANCE)
+        for other in store.points():
+            if other.formula != point.formula and set(other.formula.elements) <= set(point.formula.elements):
+                below = sum(part * potentials[symbol] for symbol, part in other.formula.fractions.items())
+                assert other.lowest_energy >= below - NOISE_EV_PER_ATOM
+
+
+@thorough
+@given(chemistries())
+def test_stable_entries_are_the_lowest_polymorphs_on_the_hull_of_a_phase_diagram(entries):
+    store = filled(entries)
+    stable = set(store.stable_entries())
+
+    for entry in entries:
+        twins = [other for other in entries if other.formula == entry.formula]
+        lowest = min(twins, key=lambda twin: (twin.energy_per_atom, twin.entry_id))
+        others = [other for other in entries if other.formula != entry.formula]
+        depth = -1.0 if entry.formula.is_element else distance(entry, others)
+        if abs(depth) > STABLE_TOLERANCE:  # nearer than this two hulls may call it either way
+            assert (entry.entry_id in stable) == (entry is lowest and depth < 0)
+
+
+@thorough
+@given(chemistries(referenced=False))
+def test_events_and_moves_of_an_insertion_are_the_difference_that_it_made(entries):
+    store = HullStore("test")
+
+    for entry in entries:
+        stable, points = store.stable_entries(), list(store.points())
+        insertion = store.insert(entry)
+        assert_events_are_the_difference(insertion.events, stable, store.stable_entries(), EventKind.STABLE)
+        assert insertion.moved == changed_points(points, store.points())
+        assert all(
+            event.by == (None if event.entry_id == entry.entry_id else entry.entry_id) for event in insertion.events
+        )
+
+
+@settings(max_examples=120, deadline=None)
+@given(chemistries(referenced=False), chemistries(), st.data())
+def test_any_mix_of_arrivals_withdrawals_and_lowerings_equals_a_rebuild(first, second, data):
+    waiting = first + [Entry(entry.entry_id + 100, entry.formula, entry.energy_per_atom) for entry in second]
+    store, kept = HullStore("test"), {}
+
+    for _ in range(data.draw(st.integers(1, len(waiting) + 8))):
+        stable, points = store.stable_entries(), list(store.points())
+        action = data.draw(st.sampled_from(["insert", "insert", "withdraw", "lower"])) if kept else "insert"
+        if action == "insert" and waiting:
+            entry = waiting.pop()
+            kept[entry.entry_id] = entry
+            came, change = EventKind.STABLE, store.insert(entry)
+        elif action == "lower":
+            old = kept[data.draw(st.sampled_from(sorted(kept)))]
+            entry = Entry(old.entry_id, old.formula, min(old.energy_per_atom, data.draw(ENERGIES)))
+            kept[entry.entry_id] = entry
+            came, change = EventKind.STABLE, store.lower(entry.entry_id, entry.energy_per_atom)
+        elif kept:
+            gone = data.draw(st.sampled_from(sorted(kept)))
+            del kept[gone]
+            came, change = EventKind.RESTORED, store.withdraw(gone)
+        assert_events_are_the_difference(change.events, stable, store.stable_entries(), came)
+        assert change.moved == changed_points(points, store.points())
+
+    assert_same_store(store, filled(kept.values()))
+
+
+@thorough
+@given(chemistries(), st.data())
+def test_a_question_changes_nothing_and_foretells_the_insertion(entries, data):
+    store = filled(entries)
+    formula = data.draw(formulas(tuple(symbols_of(entries))))
+    energy = data.draw(ENERGIES)
+    points = list(store.points())
+
+    position = store.position(formula, energy)
+
+    assert list(store.points()) == points
+    assert store.insert(Entry(9999, formula, energy)).on_arrival == position
+    now = store.entry_position(9999)
+    assert now.e_above_hull == close(position.e_above_hull)
+    assert now.e_above_hull_on_arrival == close(position.e_above_hull_on_arrival)
+    assert now.decomposition_energy == close(position.decomposition_energy)
+
+
+def test_a_new_vertex_raises_the_distance_of_what_it_undercuts_and_dethrones_it():
+    store = filled([*ELEMENTS, Entry(3, A3B, -1.6)])
+
+    insertion = store.insert(Entry(4, AB, -3.5))
+
+    assert insertion.on_arrival.e_above_hull == 0.0
+    assert insertion.on_arrival.e_above_hull_on_arrival == SAME(-3.5 - (-1.6 * 2 / 3 - 2.0 / 3))
+    assert insertion.on_arrival.decomposition == ((2, SAME(1 / 3)), (3, SAME(2 / 3)))
+    assert insertion.events == (Event(EventKind.STABLE, 4), Event(EventKind.DETHRONED, 3, by=4))
+    assert store.e_above_hull(3) == SAME(-1.6 - (-1.0 - 3.5) / 2)
+    assert store.stable_entries() == [1, 2, 4]
+
+
+def test_a_phase_exactly_on_the_line_is_no_vertex_but_stands_at_zero():
+    store = filled([*ELEMENTS, Entry(3, AB, -1.5)])
+
+    assert store.e_above_hull(3) == SAME(0.0, abs=LP_TOLERANCE)
+    assert store.stable_entries() == [1, 2]
+    assert store.entry_position(3).decomposition == ((1, SAME(0.5)), (2, SAME(0.5)))
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_phases_that_hardly_undercut_each_other_neither_is_a_vertex_whoever_came_first(order):
+    third, twice = Formula.parse("Li2O"), Formula.parse("LiO2")
+    pair = [Entry(3, third, -1.2e-10), Entry(4, twice, -1.2e-10)]
+
+    store = filled([Entry(1, A, 0.0), Entry(2, B, 0.0), *(pair[index] for index in order)])
+
+    assert store.stable_entries() == [1, 2]
+
+
+def test_a_finely_sampled_flat_bowl_keeps_its_true_depth_in_any_order():
+    bowl = [Entry(10 + n, Formula.of({"Li": n, "O": 97 - n}), 3e-11 * n * (n - 97)) for n in range(1, 97)]
+    everything = [Entry(1, A, 0.0), Entry(2, B, 0.0), *bowl]
+    shuffled = random.Random(4).sample(everything, len(everything))
+
+    store, other = filled(everything), filled(shuffled)
+
+    assert_same_store(store, other)
+    deepest = store.point(Formula.of({"Li": 48, "O": 49}))
+    assert deepest.hull_energy == SAME(3e-11 * 48 * -49, abs=1e-9)
+    assert all(store.e_above_hull(entry.entry_id) <= STABLE_TOLERANCE for entry in everything)
+
+
+def test_a_stable_phase_decomposes_into_itself_and_its_polymorph_into_it():
+    store = filled([*ELEMENTS, Entry(3, AB, -3.0), Entry(4, AB, -2.9)])
+
+    stable, polymorph = store.entry_position(3), store.entry_position(4)
+
+    assert stable.decomposition == polymorph.decomposition == ((3, 1.0),)
+    assert stable.e_above_hull == 0.0
+    assert stable.decomposition_energy == SAME(-1.5)
+    assert polymorph.e_above_hull == SAME(0.1)
+    assert polymorph.decomposition_energy == SAME(-1.4)
+    assert stable.e_above_hull_on_arrival == SAME(-0.1)
+
+
+def test_of_polymorphs_of_one_energy_the_smaller_id_is_stable_whoever_came_first():
+    store = filled([*ELEMENTS, Entry(4, AB, -3.0)])
+
+    insertion = store.insert(Entry(3, AB, -3.0))
+
+    assert insertion.events == (Event(EventKind.STABLE, 3), Event(EventKind.DETHRONED, 4, by=3))
+    assert insertion.moved == (AB,)
+    assert store.e_above_hull(3) == store.e_above_hull(4) == 0.0
+
+
+def test_a_polymorph_above_the_lowest_moves_nothing():
+    store = filled([*ELEMENTS, Entry(3, AB, -3.0)])
+
+    insertion = store.insert(Entry(4, AB, -2.5))
+
+    assert insertion.events == insertion.moved == ()
+    assert store.e_above_hull(4) == SAME(0.5)
+
+
+def test_without_a_reference_every_distance_is_undefined_and_the_element_named():
+    store = filled([Entry(1, A, -1.0), Entry(3, AB, -3.0)])
+
+    position = store.entry_position(3)
+
+    assert position.missing == ("O",)
+    assert position.e_above_hull is position.e_above_hull_on_arrival is position.decomposition_energy is None
+    assert position.decomposition == position.chemical_potentials == ()
+    assert store.e_above_hull(3) is None
+    assert store.point(AB).hull_energy is None
+    assert not store.point(AB).is_vertex
+    assert store.position(Formula.parse("FeO"), -1.0).missing == ("Fe", "O")
+    assert store.position(B, -2.0).missing == ("O",)
+
+
+def test_a_late_reference_defines_what_waited_for_it():
+    store = filled([Entry(1, A, -1.0), Entry(3, AB, -3.0), Entry(4, A3B, -1.1)])
+
+    insertion = store.insert(Entry(2, B, -2.0))
+
+    assert insertion.on_arrival.missing == ("O",)
+    assert insertion.events == (Event(EventKind.STABLE, 2), Event(EventKind.STABLE, 3, by=2))
+    assert insertion.moved == tuple(sorted((B, AB, A3B)))
+    assert store.e_above_hull(4) == SAME(-1.1 + 2.0)
+
+
+def test_an_element_is_measured_against_its_own_lowest_phase():
+    store = filled(ELEMENTS)
+
+    position = store.position(A, -0.75)
+
+    assert position.e_above_hull == position.e_above_hull_on_arrival == SAME(0.25)
+    assert position.decomposition_energy is None
+    assert position.decomposition == ((1, 1.0),)
+    assert position.chemical_potentials == (("Li", -1.0),)
+
+
+def test_a_lower_elemental_reference_lifts_every_compound_of_the_element():
+    store = filled([*ELEMENTS, Entry(3, AB, -1.75)])
+
+    insertion = store.insert(Entry(4, B, -3.0))
+
+    assert insertion.events == (
+        Event(EventKind.STABLE, 4),
+        Event(EventKind.DETHRONED, 2, by=4),
+        Event(EventKind.DETHRONED, 3, by=4),
+    )
+    assert store.e_above_hull(3) == SAME(0.25)
+
+
+def test_withdrawing_a_vertex_restores_what_it_had_dethroned():
+    store = filled([*ELEMENTS, Entry(3, A3B, -1.6), Entry(4, AB, -3.5), Entry(5, AB, -1.9)])
+
+    withdrawal = store.withdraw(4)
+
+    assert withdrawal.events == (
+        Event(EventKind.RESTORED, 3, by=4),
+        Event(EventKind.RESTORED, 5, by=4),
+        Event(EventKind.DETHRONED, 4, by=4),
+    )
+    assert withdrawal.moved == tuple(sorted((A3B, AB)))
+    assert 4 not in store
+    assert store.e_above_hull(3) == 0.0
+
+
+def test_withdrawing_the_last_reference_leaves_its_chemistry_undefined():
+    store = filled([*ELEMENTS, Entry(3, AB, -3.0)])
+
+    withdrawal = store.withdraw(2)
+
+    assert withdrawal.events == (Event(EventKind.DETHRONED, 2, by=2), Event(EventKind.DETHRONED, 3, by=2))
+    assert store.e_above_hull(3) is None
+    assert store.point(B) is None
+    assert store.stable_entries() == [1]
+
+
+def test_lowering_below_the_hull_makes_an_entry_stable_and_keeps_its_id():
+    store = filled([*ELEMENTS, Entry(3, AB, -1.0)])
+
+    change = store.lower(3, -3.0)
+
+    assert change.on_arrival.e_above_hull_on_arrival == SAME(-1.5)
+    assert change.events == (Event(EventKind.STABLE, 3),)
+    assert len(store) == 3
+    assert store.lower(3, -3.0).moved == ()
+
+
+def test_stable_entries_of_a_system_include_its_subsystems_only():
+    store = filled(
+        [*ELEMENTS, Entry(3, AB, -3.0), Entry(4, Formula.parse("Fe"), 0.0), Entry(5, Formula.parse("FeO"), -9.0)]
+    )
+
+    assert store.stable_entries(["O", "Li"]) == [1, 2, 3]
+    assert store.stable_entries(["Fe"]) == [4]
+    assert store.stable_entries([]) == []
+    assert store.stable_entries() == [1, 2, 3, 4, 5]
+
+
+def test_a_batch_with_one_bad_entry_does_nothing_at_all():
+    store = filled(ELEMENTS)
+
+    with pytest.raises(DuplicateEntry):
+        store.insert_many([Entry(3, AB, -3.0), Entry(1, AB, -3.0)])
+    with pytest.raises(DuplicateEntry):
+        store.insert_many([Entry(3, AB, -3.0), Entry(3, A3B, -3.0)])
+    with pytest.raises(MixedScales):
+        store.insert_many([Entry(3, AB, -3.0)], scale="another")
+
+    assert_same_store(store, filled(ELEMENTS))
+
+
+def test_energies_of_another_scale_never_enter():
+    store = HullStore("test")
+
+    with pytest.raises(MixedScales):
+        store.insert(ELEMENTS[0], scale="Test")
+
+    assert len(store) == 0
+    assert store.insert(ELEMENTS[0], scale="test").moved == (A,)
+
+
+@pytest.mark.parametrize("question", ["withdraw", "e_above_hull", "entry_position"])
+def test_an_unknown_entry_is_refused_by_name(question):
+    with pytest.raises(UnknownEntry):
+        getattr(filled(ELEMENTS), question)(7)
+
+
+def test_energies_that_are_none_or_higher_than_before_are_refused_and_change_nothing():
+    store = filled([*ELEMENTS, Entry(3, AB, -3.0)])
+
+    with pytest.raises(BadEnergy):
+        store.lower(3, -2.9)
+    with pytest.raises(BadEnergy):
+        store.lower(3, float("nan"))
+    with pytest.raises(BadEnergy):
+        store.position(AB, float("inf"))
+    with pytest.raises(UnknownEntry):
+        store.lower(7, -3.0)
+    with pytest.raises(UnknownElement):
+        store.stable_entries(["Xx"])
+
+    assert_same_store(store, filled([*ELEMENTS, Entry(3, AB, -3.0)]))
+
+
+def test_nine_elements_agree_with_a_phase_diagram_of_a_smaller_part():
+    dice = random.Random(7)
+    symbols = ["Li", "Na", "K", "Mg", "Ca", "Al", "Fe", "O", "S"]
+    entries = [Entry(number, Formula.of({symbol: 1}), -dice.random()) for number, symbol in enumerate(symbols)]
+    for number in range(10, 60):
+        chosen = dice.sample(symbols, dice.randint(2, 4))
+        entries.append(Entry(number, Formula.of({symbol: dice.randint(1, 4) for symbol in chosen}), -1 - dice.random()))
+    store = filled(entries)
+
+    everything = store.position(Formula.of(dict.fromkeys(symbols, 1)), -2.0)
+
+    assert sum(part for _, part in everything.decomposition) == SAME(1.0)
+    for entry in entries:
+        assert store.e_above_hull(entry.entry_id) == SAME(distance(entry, entries), abs=AGREEMENT_EV_PER_ATOM)
