@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hull.entries import SYMBOLS, Formula
+from hull.entries import ATOMIC_NUMBER, SYMBOLS, Formula
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -50,6 +51,13 @@ class Crystal:
     def from_structure(cls, structure: Structure) -> Crystal:
         """From an ordered pymatgen Structure; oxidation states are stripped, D counts as H."""
         return cls.of(structure.lattice.matrix, structure.frac_coords, [site.specie.Z for site in structure])
+
+    @classmethod
+    def from_sites(cls, lattice: object, cart_coords: object, symbols: Sequence[str]) -> Crystal:
+        """From Cartesian positions in Å, shape (n, 3), and element symbols."""
+        vectors = np.asarray(lattice, dtype=np.float64)
+        frac = np.asarray(cart_coords, dtype=np.float64) @ np.linalg.inv(vectors)
+        return cls.of(vectors, frac, [ATOMIC_NUMBER[symbol] for symbol in symbols])
 
     def to_atoms(self) -> Atoms:
         from ase import Atoms  # late: half a second of imports that the web process never needs

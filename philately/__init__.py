@@ -1,0 +1,1 @@
+"""The competition's one Django project and app. The science lives in ``hull`` and ``validation``."""

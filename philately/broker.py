@@ -1,0 +1,62 @@
+"""The Celery application and the doorbell: a message says that there may be work, the database says what."""
+
+import logging
+import os
+import tempfile
+
+from celery import Celery
+from django.conf import settings
+from django.db import transaction
+from kombu import Queue
+from kombu.exceptions import OperationalError
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "philately.settings")
+log = logging.getLogger(__name__)
+
+QUEUES = ("parse", "relax", "place")
+
+
+def _filesystem_options() -> dict[str, object]:
+    """kombu's filesystem transport, looked at five times a second; its messages move through a folder of our own."""
+    folders = {name: settings.BROKER_DIR / name for name in ("messages", "control", "tmp")}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(folders["tmp"])  # the transport renames through it, which works on one file system only
+    messages = str(folders["messages"])
+    return {
+        "data_folder_in": messages,
+        "data_folder_out": messages,
+        "control_folder": str(folders["control"]),
+        "polling_interval": 0.2,
+    }
+
+
+app = Celery("philately", broker=settings.BROKER_URL)
+app.conf.update(
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    task_default_queue="parse",
+    task_queues=[Queue(name) for name in QUEUES],
+    broker_connection_retry_on_startup=True,
+    worker_hijack_root_logger=False,
+    worker_send_task_events=False,
+    task_serializer="json",
+    accept_content=["json"],
+    broker_transport_options=_filesystem_options() if settings.BROKER_URL.startswith("filesystem") else {},
+    imports=["philately.tasks"],
+)
+
+
+def ring(task: str, key: int, *, queue: str, times: int = 1) -> None:
+    """Ring for a task once the transaction in hand is committed. A bell that cannot ring is rung by the sweeper."""
+
+    def send() -> None:
+        try:
+            for _ in range(times):
+                app.send_task(f"philately.tasks.{task}", [key], queue=queue, retry=False)
+        except (OperationalError, OSError) as error:
+            log.warning("the broker does not answer, the sweeper will ring for %s(%s): %s", task, key, error)
+
+    transaction.on_commit(send)

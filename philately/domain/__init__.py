@@ -1,0 +1,1 @@
+"""What the platform does: one function a deed, called by pages, tasks and commands alike."""

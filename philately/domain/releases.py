@@ -1,0 +1,98 @@
+"""Releases and scales in the database; their files are read by ``hull.reference``."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from django.db import transaction
+
+from hull.entries import Formula
+from hull.reference import Coverage, ReferencePhase, read_release
+from hull.reference import Release as ReleaseFile
+from philately.models import Release, ReleasePhase, Scale
+from validation.crystal import Crystal
+from validation.placing import reference_crystal
+
+
+def import_release(path: Path, *, model: str = "", sha256: str | None = None) -> tuple[Release, bool]:
+    """Take a release file (Parquet) in, its scale too; the second value is False where it was there already.
+
+    model: folder or hub name from which this installation loads the scale's judge, where the judge has several.
+    Raises hull.reference.DamagedRelease.
+    """
+    found = read_release(path, sha256=sha256)
+    digest = file_sha256(path)
+    known = Release.objects.filter(sha256=digest).first()
+    if known is not None:
+        return known, False
+    with transaction.atomic():
+        scale = scale_row(found.scale, found.scale_digest, model=model)
+        release = Release.objects.create(
+            scale=scale,
+            name=found.name,
+            coverage=found.coverage.value,
+            sha256=digest,
+            n_phases=len(found.phases),
+            elements=sorted(found.elements),
+        )
+        ReleasePhase.objects.bulk_create(_rows(release, found.phases), batch_size=1000)
+    return release, True
+
+
+def file_sha256(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def scale_row(identity: dict[str, object], digest: str, *, model: str = "") -> Scale:
+    """The scale's row, made where it is new; a model given later replaces the place to load it from."""
+    judge = str(identity["judge"])
+    name = f"{judge} {Path(model).name}".strip()
+    scale, created = Scale.objects.get_or_create(
+        digest=digest, defaults={"name": name, "judge": judge, "model": model, "identity": identity}
+    )
+    if not created and model and scale.model != model:
+        scale.model, scale.name = model, name
+        scale.save(update_fields=["model", "name"])
+    return scale
+
+
+def _rows(release: Release, phases: Iterable[ReferencePhase]) -> Iterable[ReleasePhase]:
+    for phase in phases:
+        yield ReleasePhase(
+            release=release,
+            number=phase.number,
+            formula=str(phase.formula),
+            energy_per_atom=phase.energy_per_atom,
+            n_sites=len(phase.species_at_sites),
+            geometry=reference_crystal(phase).pack(),
+            label=phase.label,
+            note=phase.note,
+        )
+
+
+def release_of(row: Release) -> ReleaseFile:
+    """The release as the science takes it, read back from the database."""
+    phases = tuple(_phase(phase) for phase in row.phases.order_by("number"))
+    return ReleaseFile(
+        name=row.name,
+        coverage=Coverage(row.coverage),
+        scale=row.scale.identity,
+        scale_digest=row.scale.digest,
+        phases=phases,
+    )
+
+
+def _phase(row: ReleasePhase) -> ReferencePhase:
+    crystal = Crystal.unpack(row.geometry)
+    return ReferencePhase(
+        number=row.number,
+        formula=Formula.parse(row.formula),
+        energy_per_atom=row.energy_per_atom,
+        lattice_vectors=tuple(map(tuple, crystal.lattice.tolist())),
+        cartesian_site_positions=tuple(map(tuple, crystal.cart_coords.tolist())),
+        species_at_sites=crystal.symbols,
+        label=row.label,
+        note=row.note,
+    )

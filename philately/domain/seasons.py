@@ -1,0 +1,57 @@
+"""Opening a season."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from philately.domain.runs import open_run
+from philately.models import Membership, Release, Season, User
+from philately.states import Role, Visibility
+from validation.rules import Rules
+
+
+class SeasonRefused(Exception):
+    """A season cannot be opened like this; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeasonPlan:
+    """What an organiser decides before a season opens."""
+
+    slug: str
+    name: str
+    release: Release
+    rules: Rules = field(default_factory=Rules)
+    description: str = ""
+    visibility: str = Visibility.OPEN
+    opens_at: datetime | None = None
+    closes_at: datetime | None = None
+
+
+def open_season(plan: SeasonPlan) -> Season:
+    """Create the season and its official run. Raises SeasonRefused."""
+    if Season.objects.filter(slug=plan.slug).exists():
+        raise SeasonRefused(f"there is a season {plan.slug!r} already")
+    with transaction.atomic():
+        season = Season.objects.create(
+            slug=plan.slug,
+            name=plan.name,
+            description=plan.description,
+            scale=plan.release.scale,
+            rules=plan.rules.to_json(),
+            visibility=plan.visibility,
+            data_licence=settings.DATA_LICENCE,
+            opens_at=plan.opens_at or timezone.now(),
+            closes_at=plan.closes_at,
+        )
+        season.official_run = open_run(season, plan.release, plan.rules)
+        season.save(update_fields=["official_run"])
+    return season
+
+
+def join(season: Season, user: User, role: str = Role.PARTICIPANT) -> Membership:
+    """The user's membership, made where it is new."""
+    return Membership.objects.get_or_create(season=season, user=user, role=role)[0]

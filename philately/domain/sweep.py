@@ -1,0 +1,132 @@
+"""The sweeper: takes work from workers that died, tries again what failed, rings for what was forgotten."""
+
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+
+from philately.broker import ring
+from philately.domain import twins
+from philately.domain.parse import shards_waiting
+from philately.domain.place import blocking
+from philately.domain.transitions import expired, move, say
+from philately.models import Batch, Candidate, CandidateDetail, Lock, Scale, Season, Shard
+from philately.states import BatchState, CandidateState, ShardState, Stage
+
+log = logging.getLogger(__name__)
+
+_BACK_TO = {
+    Stage.PARSE: CandidateState.RECEIVED,
+    Stage.RELAX: CandidateState.PARSED,
+    Stage.PLACE: CandidateState.RELAXED,
+}
+
+
+def sweep() -> None:
+    """One round. Any number of sweepers may run: each step is conditional on the state that it leaves."""
+    _take_from_the_dead()
+    _set_aside_shards()
+    _try_again()
+    _set_aside_what_blocks()
+    for season in Season.objects.all():
+        _ring_for(season)
+    for scale in Scale.objects.all():
+        _ring_relax(scale)
+
+
+def _take_from_the_dead() -> None:
+    dead = Candidate.objects.filter(expired(), state=CandidateState.RELAXING)
+    for candidate in dead[:1000]:
+        held = Candidate.objects.filter(expired(), pk=candidate.pk, lease=candidate.lease)
+        if move(held, CandidateState.RELAXING, CandidateState.FAILED, failed_in=Stage.RELAX):
+            say(candidate.pk, f"attempt {candidate.attempts} failed: its worker stopped without a word")
+            log.warning("candidate %s was taken from a worker that stopped", candidate.pk)
+
+
+def _set_aside_shards() -> None:
+    free = Q(lease__isnull=True) | expired()
+    spent = Shard.objects.filter(free, state=ShardState.WAITING, attempts__gte=settings.MAX_ATTEMPTS)
+    for shard in spent:
+        sentence = f"reading its shard failed {shard.attempts} times; an organiser looks at it"
+        with transaction.atomic():
+            if not Shard.objects.filter(free, pk=shard.pk, state=ShardState.WAITING).update(
+                state=ShardState.SET_ASIDE, problem=sentence, lease=None, lease_until=None
+            ):
+                continue
+            lost = shard.candidates.filter(state=CandidateState.RECEIVED)
+            CandidateDetail.objects.filter(candidate__in=lost).update(sentence=sentence)
+            move(Candidate.objects.filter(shard=shard), CandidateState.RECEIVED, CandidateState.SET_ASIDE)
+        log.error("shard %s is set aside: %s", shard.pk, sentence)
+
+
+def _try_again() -> None:
+    failed = Candidate.objects.filter(state=CandidateState.FAILED)
+    for candidate in failed.filter(attempts__gte=settings.MAX_ATTEMPTS)[:1000]:
+        _set_aside(candidate)
+    for attempts in range(settings.MAX_ATTEMPTS):
+        wait = timedelta(seconds=settings.RETRY_AFTER_S * 2 ** max(0, attempts - 1))
+        for stage, target in _BACK_TO.items():
+            rested = failed.filter(attempts=attempts, failed_in=stage, changed_at__lt=Now() - wait)
+            _back(rested, stage, target)
+
+
+def _back(rested: QuerySet[Candidate], stage: Stage, target: CandidateState) -> None:
+    with transaction.atomic():
+        if stage is Stage.PARSE:
+            shards = list(rested.values_list("shard", flat=True).distinct())
+            Shard.objects.filter(pk__in=shards, state=ShardState.PARSED).update(state=ShardState.WAITING)
+        move(rested, CandidateState.FAILED, target, failed_in="")
+
+
+def _set_aside(candidate: Candidate) -> None:
+    """After three attempts an organiser decides; whoever was parked under it is promoted."""
+    with transaction.atomic():
+        mine = Candidate.objects.filter(pk=candidate.pk)
+        if move(mine, CandidateState(candidate.state), CandidateState.SET_ASIDE):
+            twins.promote(candidate)
+            log.error("candidate %s is set aside", candidate.pk)
+
+
+def _set_aside_what_blocks() -> None:
+    """One candidate may hold up the others for so long and no longer."""
+    patience = timedelta(seconds=settings.PLACE_DEADLINE_S)
+    for season in Season.objects.select_related("official_run"):
+        candidate = blocking(season)
+        if candidate is None or candidate.state == CandidateState.RELAXING:
+            continue
+        waiting = Candidate.objects.filter(
+            season=season, state=CandidateState.RELAXED, arrival__gt=candidate.arrival, changed_at__lt=Now() - patience
+        )
+        if waiting.exists() and Candidate.objects.filter(pk=candidate.pk, changed_at__lt=Now() - patience).exists():
+            say(candidate.pk, f"not finished {patience} after the ones behind it; an organiser looks at it")
+            _set_aside(candidate)
+
+
+def _ring_for(season: Season) -> None:
+    """At most one bell a kind of work, and none where somebody is at it."""
+    if Batch.objects.filter(season=season, state=BatchState.UPLOADED).exists() and _free(f"intake:{season.pk}"):
+        ring("intake", season.pk, queue="parse")
+    reading = Shard.objects.filter(batch__season=season, lease_until__gte=Now())
+    if (shards := shards_waiting(season)) and not reading.exists():
+        ring("parse", shards[0], queue="parse")
+    candidates = Candidate.objects.filter(season=season)
+    if candidates.filter(state=CandidateState.CHECKED).exists() and _free(f"twins:{season.pk}"):
+        ring("settle", season.pk, queue="parse")
+    if candidates.filter(state=CandidateState.RELAXED).exists() and _free(f"place:{season.pk}"):
+        ring("place", season.pk, queue="place")
+
+
+def _ring_relax(scale: Scale) -> None:
+    candidates = Candidate.objects.filter(season__scale=scale)
+    if not candidates.filter(state=CandidateState.PARSED).exists():
+        return
+    busy = candidates.filter(state=CandidateState.RELAXING, lease_until__gte=Now()).values("lease").distinct().count()
+    if busy < settings.RELAX_WORKERS:
+        ring("relax", scale.pk, queue="relax", times=settings.RELAX_WORKERS - busy)
+
+
+def _free(name: str) -> bool:
+    return not Lock.objects.filter(name=name, until__gte=Now()).exclude(token="").exists()

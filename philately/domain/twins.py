@@ -1,0 +1,111 @@
+"""Twins: what is the same initial structure as an earlier one is parked, in order of arrival.
+
+One process at a time looks, and only as far as everything earlier has been read, so that which of two twins is the
+original does not depend on which worker was faster.
+"""
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from philately.broker import ring
+from philately.domain.locks import Hold, lock
+from philately.domain.transitions import move, say
+from philately.models import Candidate, Season
+from philately.states import CandidateState
+from validation.crystal import Crystal
+from validation.matching import find_twin
+from validation.rules import Reason, Rules
+
+_CHUNK = 100
+
+
+def settle(season_id: int) -> int:
+    """Decide on the twins of everything whose turn it is; says how many candidates went on to relaxation."""
+    season = Season.objects.get(pk=season_id)
+    rules = Rules.from_json(season.rules)
+    released = 0
+    with lock(f"twins:{season_id}") as hold:
+        while hold is not None and (waiting := _whose_turn_it_is(season)):
+            released += _settle_chunk(season, waiting, rules, hold)
+    if released:
+        ring("relax", season.scale_id, queue="relax", times=min(released, 8))
+    ring("place", season.pk, queue="place")  # rejections and twins let the sequencer pass
+    return released
+
+
+def _whose_turn_it_is(season: Season) -> list[Candidate]:
+    unread = Q(state=CandidateState.RECEIVED) | Q(state=CandidateState.FAILED, content_hash="")
+    candidates = Candidate.objects.filter(season=season)
+    frontier = candidates.filter(unread).order_by("arrival").values_list("arrival", flat=True).first()
+    checked = candidates.filter(state=CandidateState.CHECKED)
+    if frontier is not None:
+        checked = checked.filter(arrival__lt=frontier)
+    return list(checked.order_by("arrival").select_related("detail")[:_CHUNK])
+
+
+def _settle_chunk(season: Season, waiting: list[Candidate], rules: Rules, hold: Hold) -> int:
+    """All fits are made before the transaction; what stands in this chunk counts as earlier for the rest of it."""
+    originals: dict[int, Candidate | None] = {}
+    here: list[tuple[Candidate, Crystal]] = []
+    for candidate in waiting:
+        crystal = Crystal.unpack(candidate.detail.geometry or b"")
+        earlier = _earlier(season, candidate)
+        earlier += [(other, cell) for other, cell in here if other.formula == candidate.formula]
+        number = find_twin(crystal, [(other.pk, cell) for other, cell in earlier], rules.twin)
+        originals[candidate.pk] = next((other for other, _ in earlier if other.pk == number), None)
+        if number is None:
+            here.append((candidate, crystal))
+    with transaction.atomic():
+        hold.confirm()
+        return sum(_decide(candidate, originals[candidate.pk]) for candidate in waiting)
+
+
+def _earlier(season: Season, candidate: Candidate) -> list[tuple[Candidate, Crystal]]:
+    """Earlier candidates of the formula that stand for themselves."""
+    fallen = [CandidateState.CHECKED, CandidateState.WITHDRAWN, CandidateState.SET_ASIDE]
+    rows = (
+        Candidate.objects.filter(
+            season=season,
+            formula=candidate.formula,
+            arrival__lt=candidate.arrival,
+            n_atoms=candidate.n_atoms,
+            twin_of__isnull=True,
+        )
+        .exclude(state__in=fallen)
+        .order_by("arrival")
+        .select_related("detail", "batch")
+    )
+    return [(row, Crystal.unpack(row.detail.geometry or b"")) for row in rows]
+
+
+def _decide(candidate: Candidate, original: Candidate | None) -> int:
+    mine = Candidate.objects.filter(pk=candidate.pk)
+    if original is None:
+        return move(mine, CandidateState.CHECKED, CandidateState.PARSED)
+    move(mine, CandidateState.CHECKED, CandidateState.PARKED, twin_of=original, reason=Reason.TWIN)
+    own = original.batch_id == candidate.batch_id
+    say(
+        candidate.pk,
+        f"the same initial structure as {original.detail.file} of this batch"
+        if own
+        else "the same initial structure as one submitted earlier; the first finder keeps the find",
+    )
+    return 0
+
+
+def promote(original: Candidate) -> None:
+    """The earliest twin of a candidate that fell away takes its place, with a new arrival number; the others follow it.
+
+    Belongs into the transaction in which the original falls away.
+    """
+    parked = Candidate.objects.filter(twin_of=original, state=CandidateState.PARKED).order_by("arrival")
+    heir = parked.first()
+    if heir is None:
+        return
+    Season.objects.filter(pk=heir.season_id).update(next_arrival=F("next_arrival") + 1)
+    arrival = Season.objects.values_list("next_arrival", flat=True).get(pk=heir.season_id) - 1
+    parked.exclude(pk=heir.pk).update(twin_of=heir)
+    mine = Candidate.objects.filter(pk=heir.pk)
+    move(mine, CandidateState.PARKED, CandidateState.PARSED, twin_of=None, reason="", arrival=arrival)
+    say(heir.pk, "")
+    ring("relax", Season.objects.values_list("scale_id", flat=True).get(pk=heir.season_id), queue="relax")

@@ -1,0 +1,30 @@
+"""Facts (what happened, written once) and evaluations (what it is worth, folded from the facts by a run)."""
+
+from philately.models.batches import Batch, Candidate, CandidateDetail, Shard
+from philately.models.locks import Lock
+from philately.models.people import Membership, User
+from philately.models.relaxations import RelaxationFact, RelaxationGeometry
+from philately.models.runs import HullPoint, LogEntry, Phase, Placement, Run, ScoreEntry
+from philately.models.seasons import Release, ReleasePhase, Scale, Season
+
+__all__ = [
+    "Batch",
+    "Candidate",
+    "CandidateDetail",
+    "HullPoint",
+    "Lock",
+    "LogEntry",
+    "Membership",
+    "Phase",
+    "Placement",
+    "RelaxationFact",
+    "RelaxationGeometry",
+    "Release",
+    "ReleasePhase",
+    "Run",
+    "Scale",
+    "ScoreEntry",
+    "Season",
+    "Shard",
+    "User",
+]

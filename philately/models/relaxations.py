@@ -1,0 +1,41 @@
+"""Relaxations: facts, shared by every season on the same scale."""
+
+from django.db import models
+
+from validation.relaxation import Stopped
+
+
+class RelaxationFact(models.Model):
+    """What the judge made of one initial structure."""
+
+    initial_hash = models.CharField(max_length=64, help_text="content hash of the initial structure")
+    scale = models.ForeignKey("philately.Scale", models.PROTECT, related_name="relaxations")
+    formula = models.CharField(max_length=100)
+    n_sites = models.PositiveIntegerField()
+    stopped = models.CharField(max_length=16, choices=[(s.value, s.value) for s in Stopped])
+    energy_per_atom = models.FloatField(null=True, help_text="eV/atom; none where the relaxation exploded")
+    fmax_ev_per_ang = models.FloatField(null=True)
+    smax_ev_per_ang3 = models.FloatField(null=True)
+    steps = models.PositiveIntegerField()
+    seconds = models.FloatField()
+    space_group_number = models.PositiveSmallIntegerField(null=True)
+    note = models.TextField(blank=True)
+    provenance = models.JSONField(help_text="device, package versions and the canary's result")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["initial_hash", "scale"], name="relaxation_once_a_scale")]
+
+    def __str__(self) -> str:
+        return f"{self.formula}: {self.stopped} after {self.steps} steps"
+
+
+class RelaxationGeometry(models.Model):
+    relaxation = models.OneToOneField(RelaxationFact, models.CASCADE, primary_key=True, related_name="geometry")
+    crystal = models.BinaryField(help_text="the relaxed cell as a packed crystal")
+    forces = models.BinaryField(help_text="float64, (n, 3), eV/Å")
+    stress = models.BinaryField(help_text="float64, (6,), eV/Å³, Voigt order of ASE")
+    history = models.BinaryField(help_text="float32, (k, 3): eV/atom, eV/Å, eV/Å³ of each step")
+
+    def __str__(self) -> str:
+        return f"geometry of {self.relaxation}"

@@ -1,0 +1,168 @@
+"""Settings, all from the environment; docs/operations.md lists them in one table.
+
+The defaults run the whole platform on one machine: SQLite, Celery on the filesystem broker, local files, loopback only.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env
+
+env = Env()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.str("DATA_DIR", str(BASE_DIR / "data"))).resolve()
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+
+DEBUG = env.bool("DEBUG", False)
+HTTPS = env.bool("HTTPS", False)  # behind a proxy that terminates TLS and sets X-Forwarded-Proto
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+if not (DEBUG or HTTPS) and set(ALLOWED_HOSTS) - {"localhost", "127.0.0.1", "[::1]", "testserver"}:
+    raise ImproperlyConfigured("serving other hosts than this machine needs HTTPS=1 (or DEBUG=1 while you develop)")
+
+
+def _own_secret_key() -> str:
+    """A key made once for this data folder, readable by its owner only."""
+    path = DATA_DIR / "secret_key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(key := secrets.token_urlsafe(50))
+    return key
+
+
+SECRET_KEY = env.str("SECRET_KEY", "") or _own_secret_key()
+
+INSTALLED_APPS = [
+    "philately",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+ROOT_URLCONF = "philately.urls"
+WSGI_APPLICATION = "philately.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{DATA_DIR / 'db.sqlite3'}")}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # WAL and IMMEDIATE: several processes write, and a write that must wait does so at its start instead of failing.
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 60,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "philately.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "home"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+MEDIA_ROOT = DATA_DIR / "files"  # uploads and shards; never served as they are
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG or env.bool("PLAIN_STATIC", False)
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+DUMP_DIR = DATA_DIR / "dumps"
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+X_FRAME_OPTIONS = "DENY"
+
+# Uploads. Django spools what is larger than 2.5 MB to a temporary file; the limits below are checked while reading.
+UPLOAD_LIMIT_BYTES = env.int("UPLOAD_LIMIT_BYTES", 200_000_000)
+UPLOAD_LIMIT_DECOMPRESSED_BYTES = env.int("UPLOAD_LIMIT_DECOMPRESSED_BYTES", 2_000_000_000)
+UPLOAD_LIMIT_MEMBERS = env.int("UPLOAD_LIMIT_MEMBERS", 100_000)
+SHARD_SIZE = env.int("SHARD_SIZE", 1000)  # structures
+
+# Celery carries doorbells only; the database is the queue of record.
+BROKER_URL = env.str("BROKER_URL", "filesystem://")
+BROKER_DIR = DATA_DIR / "broker"
+
+# Work. Leases are renewed while work goes on; what outlives its lease is taken from its worker.
+PARSE_LIMIT_S = env.float("PARSE_LIMIT_S", 20.0)  # one structure
+RELAX_LIMIT_S = env.float("RELAX_LIMIT_S", 900.0)  # one structure
+RELAX_CLAIM_ATOMS = env.int("RELAX_CLAIM_ATOMS", 64)  # atoms claimed at a time
+RELAX_WORKERS = env.int("RELAX_WORKERS", max(1, min(os.cpu_count() or 1, 8)))
+RELAX_THREADS = env.int("RELAX_THREADS", 1)  # torch threads of each relax worker
+LEASE_S = env.float("LEASE_S", 120.0)
+SWEEP_EVERY_S = env.float("SWEEP_EVERY_S", 5.0)
+RETRY_AFTER_S = env.float("RETRY_AFTER_S", 10.0)  # a failed step is tried again after this, twice as long each time
+MAX_ATTEMPTS = 3
+PLACE_CHUNK = env.int("PLACE_CHUNK", 100)
+PLACE_DEADLINE_S = env.float("PLACE_DEADLINE_S", 7 * 86_400.0)  # the longest that one candidate holds up the others
+
+DATA_LICENCE = env.str("DATA_LICENCE", "CC BY 4.0")
+
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"philately": {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+}

@@ -1,0 +1,50 @@
+"""Celery's side: primary keys in, nothing out, and running one twice equals running it once."""
+
+import multiprocessing
+
+import django
+from celery.signals import worker_shutting_down
+
+from philately.broker import app, ring
+
+django.setup()
+
+from philately.domain import intake as intake_domain  # noqa: E402 - models need the set-up above
+from philately.domain import parse as parse_domain  # noqa: E402
+from philately.domain import place as place_domain  # noqa: E402
+from philately.domain import relax as relax_domain  # noqa: E402
+from philately.domain import twins as twins_domain  # noqa: E402
+
+_ending = multiprocessing.Event()  # made before the pool forks, so that its children see what the parent sets
+
+
+@worker_shutting_down.connect
+def _end(**kwargs: object) -> None:
+    """A relaxation in hand gives back what it did not finish."""
+    _ending.set()
+
+
+@app.task
+def intake(season_id: int) -> None:
+    intake_domain.read_batches(season_id)
+
+
+@app.task
+def parse(shard_id: int) -> None:
+    parse_domain.parse_shard(shard_id)
+
+
+@app.task
+def settle(season_id: int) -> None:
+    twins_domain.settle(season_id)
+
+
+@app.task
+def relax(scale_id: int) -> None:
+    if relax_domain.relax_some(scale_id, stop=_ending.is_set) and not _ending.is_set():
+        ring("relax", scale_id, queue="relax")
+
+
+@app.task
+def place(season_id: int) -> None:
+    place_domain.place_waiting(season_id)
