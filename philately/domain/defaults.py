@@ -20,6 +20,6 @@ def ensure_practice_season() -> Season:
             slug="practice",
             name="Practice season",
             release=release,
-            description="Judged by CHGNet against the elements alone: distances are optimistic, points are for practice.",
+            description="Judged by CHGNet against the elements alone: distances are optimistic, points for practice.",
         )
     )

@@ -13,12 +13,12 @@ from philately.broker import ring
 from philately.domain.transitions import claim, fail, move, renew, say
 from philately.models import Candidate, RelaxationFact, RelaxationGeometry, Scale
 from philately.states import CandidateState, Stage
+from validation.acceptance import accept_relaxed
 from validation.canary import CanaryDied, CanaryResult, check
-from validation.checks import check_relaxed
 from validation.crystal import Crystal
 from validation.potentials import Judge, load_judge
 from validation.relaxation import Relaxation, Stopped, relax
-from validation.rules import Reason, Rejected, RelaxationSettings, Rules
+from validation.rules import Rejected, RelaxationSettings, Rules
 from validation.scales import scale_digest, scale_of
 from validation.spacegroup import space_group_number
 
@@ -187,7 +187,13 @@ def _commit(candidate: Candidate, initial: Crystal, fact: RelaxationFact) -> Non
     """Move the candidate on while the lease holds. Raises LeaseLost."""
     mine = Candidate.objects.filter(pk=candidate.pk, lease=candidate.lease)
     try:
-        accept_relaxed(initial, fact, Rules.from_json(candidate.season.rules))
+        accept_relaxed(
+            initial,
+            Crystal.unpack(fact.geometry.crystal),
+            fact,
+            rules=Rules.from_json(candidate.season.rules),
+            settings=settings_of(fact.scale),
+        )
     except Rejected as rejection:
         with transaction.atomic():
             if not move(
@@ -204,25 +210,10 @@ def _commit(candidate: Candidate, initial: Crystal, fact: RelaxationFact) -> Non
         ring("place", candidate.season_id, queue="place")
 
 
-def accept_relaxed(initial: Crystal, fact: RelaxationFact, rules: Rules) -> None:
-    """The checks of a relaxed structure; raises Rejected."""
-    how = settings_of(fact.scale)
-    if fact.stopped == Stopped.EXPLODED:
-        raise Rejected(Reason.EXPLODED, f"its relaxation ran away after {fact.steps} steps: {fact.note}")
-    if fact.stopped != Stopped.CONVERGED:
-        raise Rejected(
-            Reason.NOT_CONVERGED,
-            f"after {fact.steps} steps the largest force is {fact.fmax_ev_per_ang:.3f} eV/Å "
-            f"(limit {how.fmax_ev_per_ang:g}) and the largest stress {fact.smax_ev_per_ang3:.4f} eV/Å³ "
-            f"(limit {how.smax_ev_per_ang3:g})",
-        )
-    check_relaxed(initial, Crystal.unpack(fact.geometry.crystal), rules)
-
-
 def _give_back(candidate: Candidate) -> None:
     """An unfinished structure goes back without counting as an attempt."""
     mine = Candidate.objects.filter(pk=candidate.pk, lease=candidate.lease)
     move(mine, CandidateState.RELAXING, CandidateState.PARSED, attempts=max(0, candidate.attempts - 1))
 
 
-__all__ = ["CanaryDied", "LeaseLost", "WrongScale", "accept_relaxed", "judge_of", "relax_some", "settings_of"]
+__all__ = ["CanaryDied", "LeaseLost", "WrongScale", "judge_of", "relax_some", "settings_of"]

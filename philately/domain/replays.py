@@ -1,0 +1,118 @@
+"""Replay: a verdict computed again from the facts, by a fold that starts from the release."""
+
+from dataclasses import dataclass
+
+from hull.entries import Formula
+from philately.domain.relax import judge_of, settings_of
+from philately.domain.releases import release_of
+from philately.domain.runs import arrival_of
+from philately.models import Candidate, Placement, Run
+from validation.crystal import Crystal
+from validation.placing import Arrival, Fold, Outcome
+from validation.relaxation import relax
+from validation.rules import Rules
+
+RELAX_TOLERANCE_EV_PER_ATOM = 0.002
+
+
+class NotPlaced(Exception):
+    """There is no verdict to replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A figure of the verdict that came out otherwise."""
+
+    name: str
+    stored: object
+    replayed: object
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a replay found. energy_per_atom and device: of a new relaxation, where one was asked for."""
+
+    placement: Placement
+    outcome: Outcome
+    differences: tuple[Difference, ...]
+    energy_per_atom: float | None = None
+    device: str = ""
+    stored_device: str = ""
+
+
+def replay(candidate: Candidate, *, relax_again: bool = False) -> Replay:
+    """Compute a candidate's placement in the official run again, from the stored relaxed energies.
+
+    Only what lies in its own chemical system can have had a say in it, so only that is folded. With ``relax_again`` the
+    candidate is relaxed anew: it must get the same verdict and an energy within 0.002 eV/atom. Raises NotPlaced.
+    """
+    run = candidate.season.official_run
+    placement = None if run is None else Placement.objects.filter(run=run, candidate=candidate).first()
+    if run is None or placement is None:
+        raise NotPlaced(f"candidate {candidate.pk} is {candidate.get_state_display()}: it has no verdict yet")
+    fold = _fold_before(run, candidate)
+    if relax_again:
+        return _relaxed_again(candidate, placement, fold)
+    outcome = fold.place(arrival_of(candidate))
+    return Replay(placement, outcome, tuple(_differences(placement, outcome)))
+
+
+def _fold_before(run: Run, candidate: Candidate) -> Fold:
+    """The fold as it stood when the candidate's turn came, as far as its own elements reach."""
+    fold = Fold(release_of(run.release), Rules.from_json(run.rules))
+    elements = set(Formula.parse(candidate.formula).elements)
+    earlier = (
+        Candidate.objects.filter(placements__run=run, arrival__lt=candidate.arrival)
+        .order_by("arrival")
+        .select_related("relaxation", "batch")
+    )
+    for other in earlier.iterator(chunk_size=1000):
+        if elements.issuperset(Formula.parse(other.formula).elements):
+            fold.place(arrival_of(other))
+    return fold
+
+
+def _differences(placement: Placement, outcome: Outcome) -> list[Difference]:
+    defined = outcome.formation_energy_per_atom is not None
+    position = outcome.position
+    figures = {
+        "verdict": (placement.verdict, outcome.verdict.value),
+        "reason": (placement.reason, outcome.reason.value if outcome.reason else ""),
+        "formation_energy_per_atom": (placement.formation_energy_per_atom, outcome.formation_energy_per_atom),
+        "e_above_hull_on_arrival": (
+            placement.e_above_hull_on_arrival,
+            position.e_above_hull_on_arrival if defined else None,
+        ),
+        "decomposition_energy": (placement.decomposition_energy, position.decomposition_energy if defined else None),
+        "is_novel": (placement.is_novel, outcome.is_novel),
+    }
+    return [Difference(name, stored, found) for name, (stored, found) in figures.items() if not _same(stored, found)]
+
+
+def _same(stored: object, found: object) -> bool:
+    """Floats agree to the last digits that a linear programme solved with other phases around it may move."""
+    if isinstance(stored, float) and isinstance(found, float):
+        return abs(stored - found) <= 1e-10
+    return stored == found
+
+
+def _relaxed_again(candidate: Candidate, placement: Placement, fold: Fold) -> Replay:
+    scale = candidate.season.scale
+    judge, _ = judge_of(scale.pk)
+    initial = Crystal.unpack(candidate.detail.geometry or b"")
+    result = relax(initial, judge, settings_of(scale))
+    arrival = Arrival(
+        candidate.pk,
+        candidate.batch.owner_id,
+        Formula.parse(candidate.formula),
+        result.energy_per_atom,
+        lambda: result.crystal,
+    )
+    outcome = fold.place(arrival)
+    differences = []
+    if outcome.verdict.value != placement.verdict:
+        differences.append(Difference("verdict", placement.verdict, outcome.verdict.value))
+    if not abs(result.energy_per_atom - placement.energy_per_atom) <= RELAX_TOLERANCE_EV_PER_ATOM:
+        differences.append(Difference("energy_per_atom", placement.energy_per_atom, result.energy_per_atom))
+    stored_device = candidate.relaxation.provenance["device"] if candidate.relaxation else ""
+    return Replay(placement, outcome, tuple(differences), result.energy_per_atom, judge.device, stored_device)

@@ -1,0 +1,47 @@
+"""``manage.py dump_dataset OUT``."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from philately.domain.dumps import MANIFEST, DumpRefused, dump_season
+from philately.models import Season
+
+
+class Command(BaseCommand):
+    help = (
+        "Write every phase of a season's official run as Parquet, with the release, a manifest and checksums. "
+        "The same database gives the same bytes."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "out",
+            nargs="?",
+            type=Path,
+            help="folder to write (default: where the season's page offers it)",
+        )
+        parser.add_argument("--season", help="slug (default: the only season there is)")
+
+    def handle(self, **options: Any) -> None:
+        season = _season(options["season"])
+        out: Path = options["out"] or settings.DUMP_DIR / season.slug
+        try:
+            manifest = dump_season(season, out)
+        except DumpRefused as refusal:
+            raise CommandError(str(refusal)) from refusal
+        for name, file in manifest["files"].items():
+            self.stdout.write(f"{out / name}: {file['rows']} rows, {file['bytes']:,} bytes, SHA-256 {file['sha256']}")
+        self.stdout.write(f"{out / MANIFEST}: {manifest['remark']}")
+
+
+def _season(slug: str | None) -> Season:
+    seasons = Season.objects.filter(slug=slug) if slug else Season.objects.all()
+    found = list(seasons[:2])
+    if len(found) != 1:
+        known = ", ".join(Season.objects.values_list("slug", flat=True)) or "none"
+        raise CommandError(f"say which season with --season; known are {known}")
+    return found[0]

@@ -1,0 +1,35 @@
+"""``manage.py sweep``: once, or every few seconds."""
+
+import logging
+import signal
+import threading
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import OperationalError, close_old_connections
+
+from philately.domain.sweep import sweep
+
+log = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Take work from workers that died, try again what failed, ring for what was forgotten."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--every", type=float, metavar="SECONDS", help="go on, with this pause (default: once)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["every"] is None:
+            sweep()
+            return
+        ended = threading.Event()
+        signal.signal(signal.SIGTERM, lambda signum, frame: ended.set())
+        while not ended.is_set():
+            try:
+                sweep()
+            except OperationalError as error:
+                log.warning("the database does not answer, the next round will: %s", error)
+                close_old_connections()
+            ended.wait(options["every"])

@@ -1,0 +1,70 @@
+"""``manage.py up``: the whole platform on one machine, in one command."""
+
+import logging
+import os
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from philately.domain.defaults import ensure_practice_season
+from philately.service.supervisor import Child, Supervisor
+
+
+class Command(BaseCommand):
+    help = (
+        "Migrate, load the built-in release, then run the web server, a worker for each queue and the sweeper. "
+        "A process that dies is started again; SIGTERM or Ctrl-C ends everything cleanly."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+        parser.add_argument("--port", type=int, default=8000, help="port of the web server (default: 8000)")
+        parser.add_argument(
+            "--relax-workers",
+            type=int,
+            default=settings.RELAX_WORKERS,
+            help="relaxation processes (default: %(default)s)",
+        )
+        parser.add_argument("--no-web", action="store_true", help="workers and sweeper only")
+        parser.add_argument("--no-season", action="store_true", help="do not open the practice season")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        call_command("migrate", verbosity=0)
+        if not options["no_season"]:
+            ensure_practice_season()
+        children = _workers(options["relax_workers"])
+        if not options["no_web"]:
+            call_command("collectstatic", verbosity=0, interactive=False)
+            children.insert(0, _web(options["host"], options["port"]))
+            self.stdout.write(f"serving http://{options['host']}:{options['port']}/ from {settings.DATA_DIR}")
+            self.stdout.flush()
+        logging.getLogger("philately").setLevel(settings.LOG_LEVEL)
+        environment = {**os.environ, "RELAX_WORKERS": str(options["relax_workers"]), "OMP_NUM_THREADS": "1"}
+        Supervisor(children, environment).run()
+        self.stdout.write("stopped")
+
+
+def _web(host: str, port: int) -> Child:
+    command = [sys.executable, "-m", "gunicorn", "philately.wsgi", "--bind", f"{host}:{port}"]
+    quiet = ["--threads", "8", "--log-level", "warning", "--graceful-timeout", "5"]
+    return Child("web", [*command, *quiet])
+
+
+def _workers(relax_workers: int) -> list[Child]:
+    names = ["parse", "place", *(f"relax-{number}" for number in range(1, relax_workers + 1))]
+    every = str(settings.SWEEP_EVERY_S)
+    sweeper = [sys.executable, str(settings.BASE_DIR / "manage.py"), "sweep", "--every", every]
+    return [*(Child(name, _worker(name)) for name in names), Child("sweeper", sweeper)]
+
+
+def _worker(name: str) -> list[str]:
+    """A Celery worker with one child process, so that a time limit or a kill costs that child alone."""
+    return [
+        *(sys.executable, "-m", "celery", "--app", "philately.broker", "--quiet", "worker"),
+        *("--queues", name.split("-")[0], "--concurrency", "1", "--pool", "prefork", "--hostname", f"{name}@%h"),
+        *("--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"),
+    ]

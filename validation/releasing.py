@@ -1,0 +1,201 @@
+"""A release from other people's structures: relaxed again by the judge, because energies of two scales never meet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hull.reference import Coverage, DamagedRelease, ReferencePhase, Release, read_release
+from validation.acceptance import accept_relaxed
+from validation.archive import UploadLimits, open_upload
+from validation.blocks import decode, split_blocks
+from validation.checks import check_initial
+from validation.cif import read_block
+from validation.crystal import Crystal
+from validation.potentials import Judge
+from validation.reduction import primitive
+from validation.relaxation import relax
+from validation.rules import Reason, Rejected, RelaxationSettings, Rules
+from validation.scales import scale_digest, scale_of
+
+
+class ReleaseRefused(Exception):
+    """The file cannot become a release; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One structure of a file: what it is called there, and the crystal or the reason why there is none."""
+
+    label: str
+    crystal: Crystal | None
+    problem: Rejected | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A release and what was left out of it: (label, why)."""
+
+    release: Release
+    left_out: tuple[tuple[str, str], ...]
+
+
+def read_sources(path: Path, rules: Rules) -> Iterator[Source]:
+    """The structures of a folder of CIFs, an archive, a CIF, a JSON of pymatgen entries, or a Parquet file.
+
+    Raises ReleaseRefused where nothing of the file can be judged.
+    """
+    if not path.exists():
+        raise ReleaseRefused(f"there is no file or folder {path}")
+    if path.is_dir():
+        files = sorted(path.rglob("*.cif"))
+        if not files:
+            raise ReleaseRefused(f"the folder {path} holds no .cif file")
+        for file in files:
+            yield from _cif_sources(str(file.relative_to(path)), file.read_bytes(), rules)
+    elif path.suffix == ".json":
+        yield from _entry_sources(path)
+    elif path.suffix == ".parquet":
+        yield from _parquet_sources(path)
+    else:
+        with path.open("rb") as stream:
+            for member in open_upload(stream, path.name, UploadLimits()):
+                if member.data is None:
+                    yield Source(member.name, None, member.problem)
+                else:
+                    yield from _cif_sources(member.name, member.data, rules)
+
+
+def relax_release(
+    sources: Iterable[Source],
+    judge: Judge,
+    settings: RelaxationSettings,
+    rules: Rules,
+    *,
+    name: str,
+    coverage: Coverage,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Built:
+    """Relax every structure and keep those that the rules accept; the formation-energy limit does not apply.
+
+    Raises ReleaseRefused where none is left.
+    """
+    phases: list[ReferencePhase] = []
+    left_out: list[tuple[str, str]] = []
+    for source in sources:
+        try:
+            phase = _phase(len(phases) + 1, source, judge, settings, rules)
+        except Rejected as rejection:
+            left_out.append((source.label, str(rejection)))
+            progress(f"{source.label}: left out, {rejection}")
+            continue
+        phases.append(phase)
+        progress(f"{source.label}: {phase.formula} {phase.energy_per_atom:.4f} eV/atom")
+    if not phases:
+        raise ReleaseRefused("none of its structures could be relaxed; the lines above say why")
+    scale = scale_of(judge, settings)
+    release = Release(name=name, coverage=coverage, scale=scale, scale_digest=scale_digest(scale), phases=tuple(phases))
+    return Built(release, tuple(left_out))
+
+
+def _phase(number: int, source: Source, judge: Judge, settings: RelaxationSettings, rules: Rules) -> ReferencePhase:
+    if source.crystal is None:
+        raise source.problem or Rejected(Reason.UNREADABLE, "there is no structure")
+    initial = primitive(source.crystal)
+    check_initial(initial, rules, judge.elements)
+    result = relax(initial, judge, settings)
+    accept_relaxed(initial, result.crystal, result, rules=rules, settings=settings)
+    return ReferencePhase(
+        number=number,
+        formula=result.crystal.formula,
+        energy_per_atom=result.energy_per_atom,
+        lattice_vectors=tuple(map(tuple, result.crystal.lattice.tolist())),
+        cartesian_site_positions=tuple(map(tuple, result.crystal.cart_coords.tolist())),
+        species_at_sites=result.crystal.symbols,
+        label=source.label[:200],
+        note="",
+    )
+
+
+def _cif_sources(name: str, data: bytes, rules: Rules) -> Iterator[Source]:
+    for block in split_blocks(decode(data)):
+        label = f"{name}#{block.name}" if block.name else name
+        try:
+            yield Source(label, read_block(block.text, rules))
+        except Rejected as problem:
+            yield Source(label, None, problem)
+
+
+def _entry_sources(path: Path) -> Iterator[Source]:
+    """pymatgen entries; one without a structure cannot be judged, and its energy is of another scale."""
+    try:
+        entries = json.loads(path.read_text())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ReleaseRefused(f"{path.name} is not JSON: {error}") from error
+    entries = entries.get("entries", entries) if isinstance(entries, dict) else entries
+    if not isinstance(entries, list):
+        raise ReleaseRefused(f"{path.name} holds no list of entries")
+    bare = [entry for entry in entries if not (isinstance(entry, dict) and entry.get("structure"))]
+    if bare:
+        raise ReleaseRefused(
+            f"{len(bare)} of the {len(entries)} entries have no structure. Their energies were computed on another "
+            "scale (DFT, say) and cannot enter a hull that is judged; give ComputedStructureEntry objects, whose "
+            "structures the judge relaxes again."
+        )
+    for number, entry in enumerate(entries, start=1):
+        yield _entry_source(str(entry.get("entry_id") or number), entry["structure"])
+
+
+def _entry_source(label: str, structure: dict[str, Any]) -> Source:
+    from pymatgen.core import Structure  # late: a second of imports
+
+    try:
+        found = Structure.from_dict(structure)
+    except (KeyError, ValueError, TypeError) as error:
+        return Source(label, None, Rejected(Reason.UNREADABLE, f"pymatgen cannot read its structure: {error}"))
+    if not found.is_ordered:
+        return Source(label, None, Rejected(Reason.DISORDERED, "some of its sites are partly occupied"))
+    return Source(label, Crystal.from_structure(found))
+
+
+_COLUMNS = ("lattice_vectors", "cartesian_site_positions", "species_at_sites")
+
+
+def _parquet_sources(path: Path) -> Iterator[Source]:
+    """Our own releases of another scale, or any table with OPTIMADE's structure columns."""
+    try:
+        release = read_release(path)
+    except DamagedRelease:
+        yield from _table_sources(path)
+        return
+    for phase in release.phases:
+        crystal = Crystal.from_sites(phase.lattice_vectors, phase.cartesian_site_positions, phase.species_at_sites)
+        yield Source(phase.label or str(phase.number), crystal)
+
+
+def _table_sources(path: Path) -> Iterator[Source]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ReleaseRefused(f"{path.name} cannot be read as Parquet: {error}") from error
+    if missing := [name for name in _COLUMNS if name not in table.schema_arrow.names]:
+        raise ReleaseRefused(
+            f"{path.name} has no column {', '.join(missing)}: there is no structure that could be relaxed"
+        )
+    names = [*_COLUMNS, *(["immutable_id"] if "immutable_id" in table.schema_arrow.names else [])]
+    number = 0
+    for batch in table.iter_batches(1000, columns=names):
+        for row in batch.to_pylist():
+            number += 1
+            label = str(row.get("immutable_id") or number)
+            try:
+                yield Source(label, Crystal.from_sites(*(row[name] for name in _COLUMNS)))
+            except (ValueError, KeyError, TypeError) as error:
+                problem = Rejected(Reason.UNREADABLE, f"its columns make no structure: {error}")
+                yield Source(label, None, problem)
