@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
 
 MAX_ELEMENTS = 9
 ENERGY_BOUND_EV_PER_ATOM = 1000.0  # no crystal is bound or unbound by a kilo-electronvolt an atom
@@ -85,7 +85,7 @@ class Formula:
         for symbol, amount in amounts.items():
             if symbol not in ATOMIC_NUMBER:
                 raise UnknownElement(f"{symbol!r} is not an element")
-            if not isinstance(amount, Integral) or isinstance(amount, bool) or amount <= 0:
+            if not _is_count(amount):
                 raise BadComposition(f"the amount of {symbol} is {amount!r}, not a positive whole number")
         if len(amounts) > MAX_ELEMENTS:
             raise TooManyElements(f"{len(amounts)} elements, at most {MAX_ELEMENTS} are possible")
@@ -147,10 +147,18 @@ class Entry:
 
 def checked_energy(energy_per_atom: float) -> float:
     """The energy itself; raises BadEnergy where it is not a number, not finite or absurd (eV/atom)."""
-    if (
-        not isinstance(energy_per_atom, Real)
-        or not math.isfinite(energy_per_atom)
-        or abs(energy_per_atom) > ENERGY_BOUND_EV_PER_ATOM
-    ):
+    try:
+        possible = math.isfinite(energy_per_atom) and abs(energy_per_atom) <= ENERGY_BOUND_EV_PER_ATOM
+    except (TypeError, OverflowError):
+        possible = False
+    if not possible:
         raise BadEnergy(f"{energy_per_atom!r} eV/atom is not an energy of a crystal")
     return energy_per_atom
+
+
+def _is_count(amount: int) -> bool:
+    """A positive whole number, numpy's included; True and 2.0 are none."""
+    try:
+        return operator.index(amount) > 0 and not isinstance(amount, bool)
+    except TypeError:
+        return False

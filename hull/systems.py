@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from math import isnan
 
@@ -159,8 +160,8 @@ class Lattice:
             return found
         system = self.systems[elements] = System(elements)
         system.subsystems = list(self.below(elements))
-        for subset in _subsets(elements):
-            self._containing.setdefault(subset, []).append((system, _places(subset, elements)))
+        for subset, places in _subsets(elements):
+            self._containing.setdefault(subset, []).append((system, places))
         for larger, places in self._containing[elements]:
             if larger is not system:
                 insort(larger.subsystems, (system, places), key=_rank)
@@ -168,9 +169,9 @@ class Lattice:
 
     def below(self, elements: Elements) -> Iterator[tuple[System, Rows]]:
         """The systems of these elements and of every subset, small ones first, with the places of their elements."""
-        for subset in _subsets(elements):
+        for subset, places in _subsets(elements):
             if subset in self.systems:
-                yield self.systems[subset], _places(subset, elements)
+                yield self.systems[subset], places
 
     def above(self, elements: Elements) -> list[tuple[System, Rows]]:
         """The systems that contain these elements, with the places of these among theirs; itself included."""
@@ -209,10 +210,13 @@ def _rank(item: tuple[System, Rows]) -> tuple[int, Elements]:
     return len(elements), elements
 
 
-def _subsets(elements: Elements) -> Iterator[Elements]:
-    for size in range(1, len(elements) + 1):
-        yield from combinations(elements, size)
+def _subsets(elements: Elements) -> Iterator[tuple[Elements, Rows]]:
+    """Every subset but the empty one, small ones first, with the places of its elements."""
+    for chosen, places in _choices(len(elements)):
+        yield tuple(elements[place] for place in chosen), places
 
 
-def _places(subset: Elements, elements: Elements) -> Rows:
-    return np.array([elements.index(element) for element in subset], dtype=np.intp)
+@cache
+def _choices(count: int) -> tuple[tuple[tuple[int, ...], Rows], ...]:
+    chosen = (places for size in range(1, count + 1) for places in combinations(range(count), size))
+    return tuple((places, np.array(places, dtype=np.intp)) for places in chosen)

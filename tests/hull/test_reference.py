@@ -114,7 +114,7 @@ def test_no_flipped_byte_is_believed_even_without_a_checksum(tmp_path):
     damaged = tmp_path / "damaged.parquet"
     refused = 0
 
-    for place in random.Random(3).sample(range(len(content)), 400):
+    for place in random.Random(3).sample(range(len(content)), 200):
         damaged.write_bytes(content[:place] + bytes([content[place] ^ 0x11]) + content[place + 1 :])
         with pytest.raises(DamagedRelease):
             read_release(damaged, sha256=digest)
@@ -122,7 +122,7 @@ def test_no_flipped_byte_is_believed_even_without_a_checksum(tmp_path):
             assert read_release(damaged) == release()
         except DamagedRelease:
             refused += 1
-    assert refused > 100
+    assert refused > 50
     damaged.write_bytes(content[: len(content) // 2])
     with pytest.raises(DamagedRelease):
         read_release(damaged)
