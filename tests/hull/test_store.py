@@ -14,7 +14,7 @@ NOISE_EV_PER_ATOM = 1e-10
 A, B, AB, A3B, AB3 = (Formula.parse(text) for text in ("Li", "O", "LiO", "Li3O", "LiO3"))
 ELEMENTS = [Entry(1, A, -1.0), Entry(2, B, -2.0)]  # the straight line at Li:O = 1:1 lies at -1.5 eV/atom
 
-thorough = settings(max_examples=80, deadline=None)
+thorough = settings(max_examples=60, deadline=None)
 
 
 def symbols_of(entries):
