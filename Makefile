@@ -1,0 +1,56 @@
+# make demo | test | test-full | serve | lint. Each sets up what it needs and works alone, from a clean clone.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test test-full lint format clean
+
+help:
+	@echo "make demo       the whole way once, from upload to dump (KEEP=1 keeps serving)"
+	@echo "make serve      run the platform on http://127.0.0.1:$(or $(PORT),8000)/"
+	@echo "make test       lint and tests, at most ten minutes"
+	@echo "make test-full  and what is long: kills, real weights, corpus"
+	@echo "make lint       ruff, mypy, import-linter, missing migrations"
+	@echo "make format     let ruff format the code"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.runtime: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements.txt requirements-dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/.runtime
+
+demo: $(VENV)/.runtime
+	@rm -rf data/demo
+	DATA_DIR=data/demo $(BIN)/python manage.py demo $(if $(KEEP),--keep) $(if $(PORT),--port $(PORT))
+
+serve: $(VENV)/.runtime
+	$(BIN)/python manage.py up --port $(or $(PORT),8000)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy hull validation philately
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint
+	$(BIN)/pytest -n 2 --dist loadfile
+
+test-full: lint
+	$(BIN)/pytest -n 2 --dist loadfile -m "slow or not slow"
+
+clean:
+	rm -rf $(VENV) data .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,198 @@
+"""``manage.py demo``: the whole way once, on a real server, with the examples."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import requests
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Count, Sum
+
+from philately.domain.dumps import dump_season
+from philately.models import Batch, Candidate, HullPoint, ScoreEntry, Season
+from philately.queries import e_above_hull_now
+from philately.service.browser import Participant
+from philately.states import FINAL, BatchState, CandidateState
+
+_PHASES = (
+    ("reading", (CandidateState.RECEIVED, CandidateState.CHECKED)),
+    ("waiting", (CandidateState.PARSED, CandidateState.FAILED)),
+    ("relaxing", (CandidateState.RELAXING,)),
+    ("in turn", (CandidateState.RELAXED,)),
+    ("placed", (CandidateState.PLACED,)),
+    ("rejected", (CandidateState.REJECTED,)),
+    ("twins", (CandidateState.PARKED,)),
+    ("set aside", (CandidateState.SET_ASIDE,)),
+)
+
+
+class Command(BaseCommand):
+    help = (
+        "Start the platform, submit examples/first_batch.zip and examples/second_batch.zip as two participants through "
+        "the upload page, show what becomes of them, write the dump and read it back. Wants a data folder of its own."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--keep", action="store_true", help="go on serving until Ctrl-C")
+        parser.add_argument("--port", type=int, help="port of the web server (default: 8000, or a free one)")
+        parser.add_argument("--time-limit", type=float, default=1200.0, metavar="SECONDS", help="give up after this")
+
+    def handle(self, **options: Any) -> None:
+        port = options["port"] or _free_port()
+        address = f"http://127.0.0.1:{port}"
+        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "up", "--port", str(port)]
+        server = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        self._deadline = time.monotonic() + options["time_limit"]
+        try:
+            self._run(server, address)
+            if options["keep"]:
+                self._say(f"still serving {address}/ (Ctrl-C ends it)")
+                server.wait()
+        except KeyboardInterrupt:
+            self._say("ending")
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(timeout=60)
+
+    def _say(self, text: str = "") -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+    def _run(self, server: subprocess.Popen[bytes], address: str) -> None:
+        started = time.monotonic()
+        self._wait_for(server, address)
+        self._say(f"the platform answers after {time.monotonic() - started:.1f} s")
+        season = Season.objects.get()
+        pages = []
+        for name, file in (("anna", "first_batch.zip"), ("boris", "second_batch.zip")):
+            participant = Participant(address, name, secrets.token_urlsafe(12))
+            participant.sign_up()
+            path = settings.BASE_DIR / "examples" / file
+            pages.append(participant.upload(season.slug, path, method="prototypes", description="examples of the project"))
+            self._say(f"{name} submitted {file}: {pages[-1]}")
+        self._watch(server, season)
+        self._say(f"everything judged {time.monotonic() - started:.0f} s after the start\n")
+        for batch in season.batches.order_by("pk"):
+            self._table(season, batch)
+        self._leaderboard(season)
+        self._dump(season)
+        self._say(f"season's page: {address}/seasons/{season.slug}/")
+
+    def _wait_for(self, server: subprocess.Popen[bytes], address: str) -> None:
+        while time.monotonic() < self._deadline:
+            if server.poll() is not None:
+                raise CommandError(f"the server ended with {server.returncode}; its last lines stand above")
+            try:
+                if requests.get(f"{address}/healthz", timeout=5).ok:
+                    return
+            except requests.ConnectionError:
+                pass
+            time.sleep(0.2)
+        raise CommandError("the server does not answer")
+
+    def _watch(self, server: subprocess.Popen[bytes], season: Season) -> None:
+        """Progress by phase, a line whenever it changes, until every candidate is final."""
+        shown = ""
+        started = time.monotonic()
+        while time.monotonic() < self._deadline:
+            if server.poll() is not None:
+                raise CommandError(f"the server ended with {server.returncode}")
+            counts = dict(
+                Candidate.objects.filter(season=season).values_list("state").annotate(n=Count("pk")).order_by("state")
+            )
+            line = " · ".join(
+                f"{label} {sum(counts.get(state, 0) for state in states)}" for label, states in _PHASES
+            )
+            if line != shown:
+                shown = line
+                self._say(f"{time.monotonic() - started:6.1f} s  {line}")
+            read = not season.batches.filter(state=BatchState.UPLOADED).exists()
+            if read and set(counts) <= {str(state) for state in FINAL}:
+                return
+            problem = Season.objects.values_list("scale__problem", flat=True).get(pk=season.pk)
+            if problem:
+                raise CommandError(f"relaxation is paused: {problem}")
+            time.sleep(0.5)
+        raise CommandError("not finished in time; the lines above say where it stands")
+
+    def _table(self, season: Season, batch: Batch) -> None:
+        self._say(f"{batch.file_name}, submitted by {batch.owner.user.username}")
+        head = f"{'file':30}{'formula':12}{'verdict':11}{'reason':19}{'E/atom':>9}{'e_above_hull':>13}{'points':>8}"
+        self._say(f"{head}\n{'':72}{'eV/atom':>9}{'eV/atom':>13}")
+        candidates = batch.candidates.order_by("arrival").select_related("detail", "relaxation")
+        for candidate in candidates.prefetch_related("placements__phase"):
+            self._say(self._line(season, candidate))
+        self._say()
+
+    def _line(self, season: Season, candidate: Candidate) -> str:
+        placement = next((p for p in candidate.placements.all() if p.run_id == season.official_run_id), None)
+        points = ScoreEntry.objects.filter(run=season.official_run, candidate=candidate).aggregate(n=Sum("points"))["n"]
+        energy = candidate.relaxation.energy_per_atom if candidate.relaxation else None
+        name = candidate.detail.file + (f"#{candidate.detail.block}" if batch_has_blocks(candidate) else "")
+        verdict = placement.verdict if placement else candidate.get_state_display()
+        reason = (placement.reason if placement else "") or candidate.reason
+        distance = None
+        if placement is not None and placement.phase is not None:
+            point = HullPoint.objects.filter(run=season.official_run, formula=placement.phase.formula).first()
+            distance = e_above_hull_now(placement.phase, point)
+        return (
+            f"{name[:29]:30}{candidate.formula:12}{verdict:11}{reason:19}"
+            f"{_number(energy):>9}{_number(distance):>13}{points or 0:8g}"
+        )
+
+    def _leaderboard(self, season: Season) -> None:
+        self._say("leaderboard (points for the hull are provisional until the round closes)")
+        rows = (
+            ScoreEntry.objects.filter(run=season.official_run)
+            .values_list("member__user__username")
+            .annotate(total=Sum("points"))
+            .order_by("-total", "member__user__username")
+        )
+        for rank, (name, total) in enumerate(rows, start=1):
+            self._say(f"{rank:3}. {name:20}{total:8g}")
+        self._say()
+
+    def _dump(self, season: Season) -> None:
+        out: Path = settings.DUMP_DIR / season.slug
+        manifest = dump_season(season, out)
+        table = pq.read_table(out / "phases.parquet")
+        stable = sum(bool(flag) for flag in table.column("is_stable").to_pylist())
+        found = sum(origin == "season" for origin in table.column("origin").to_pylist())
+        expected = manifest["files"]["phases.parquet"]["rows"]
+        if table.num_rows != expected:
+            raise CommandError(f"the dump has {table.num_rows} rows, its manifest says {expected}")
+        self._say(f"dump: {out / 'phases.parquet'}")
+        self._say(f"      read back: {table.num_rows} phases, {found} of them found here, {stable} on the hull")
+
+
+def batch_has_blocks(candidate: Candidate) -> bool:
+    """Whether the candidate's file holds others, so that its block's name tells them apart."""
+    detail = candidate.detail
+    same_file = Candidate.objects.filter(batch=candidate.batch_id, detail__file=detail.file)
+    return bool(detail.block) and same_file.count() > 1
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _free_port() -> int:
+    """8000 where it is free, else one that the system picks."""
+    for wanted in (8000, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", wanted))
+            except OSError:
+                continue
+            port: int = probe.getsockname()[1]
+            return port
+    raise CommandError("no port is free")
