@@ -1,0 +1,294 @@
+"""The three phases in memory, for scripts, benchmarks and tests: uploads in, one report a structure out.
+
+The platform does the same with a database between the phases. What is here decides nothing of its own, except that a
+fault of ours ends the run, where the platform would try again.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from hull.reference import Release
+from validation.acceptance import accept_relaxed
+from validation.archive import Member, UploadLimits, open_upload
+from validation.blocks import decode, split_blocks
+from validation.checks import check_initial
+from validation.cif import read_block
+from validation.crystal import Crystal
+from validation.matching import find_twin, match_key
+from validation.placing import Arrival, Fold, Outcome
+from validation.potentials import Judge
+from validation.reduction import primitive
+from validation.relaxation import Relaxation, relax
+from validation.rules import Reason, Rejected, RelaxationSettings, Rules
+from validation.scales import scale_digest, scale_of
+from validation.scoring import Award
+
+_T = TypeVar("_T")
+
+
+class WrongRelease(ValueError):
+    """The release is on another energy scale than the judge with these settings."""
+
+
+class Ended(StrEnum):
+    """How far a structure came; values as the platform's states have them."""
+
+    REJECTED = "rejected"  # in phase 1 or 2
+    PARKED = "parked"  # the twin of an earlier one
+    PLACED = "placed"
+
+
+class Stage(StrEnum):
+    PARSE = "parse"
+    RELAX = "relax"
+    PLACE = "place"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What a member sends: an archive or a single CIF."""
+
+    member: str
+    name: str
+    data: bytes
+
+    @classmethod
+    def from_path(cls, member: str, path: Path) -> Upload:
+        return cls(member, path.name, path.read_bytes())
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One data block in its place in the order of arrival, from 1; or, in place of its text, what is wrong with the
+    file. line: where the text begins in the file."""
+
+    arrival: int
+    member: str
+    file: str
+    block: str = ""
+    text: str = ""
+    line: int = 1
+    problem: Rejected | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What became of one structure. twin_of: arrival number of the structure that it is the twin of."""
+
+    arrival: int
+    member: str
+    file: str
+    block: str
+    ended: Ended
+    formula: str = ""  # reduced; empty where it could not be read
+    reason: Reason | None = None
+    sentence: str = ""
+    twin_of: int | None = None
+    energy_per_atom: float | None = None  # eV/atom, relaxed
+    outcome: Outcome | None = None  # of phase 3
+
+    @property
+    def verdict(self) -> str:
+        """The class where it was placed, else how it ended."""
+        return self.outcome.verdict.value if self.outcome else self.ended.value
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    stage: Stage
+    done: int
+    total: int
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """crystal: the primitive cell, or why there is none; twin_of: arrival number."""
+
+    submission: Submission
+    crystal: Crystal | Rejected
+    twin_of: int | None = None
+
+    @property
+    def original(self) -> Crystal | None:
+        """The crystal to relax; none for what was rejected or is a twin."""
+        return self.crystal if isinstance(self.crystal, Crystal) and self.twin_of is None else None
+
+
+def judge_files(
+    uploads: Iterable[Upload],
+    judge: Judge,
+    release: Release,
+    *,
+    rules: Rules | None = None,
+    settings: RelaxationSettings | None = None,
+    limits: UploadLimits | None = None,
+    on_progress: OnProgress = lambda progress: None,
+) -> list[Report]:
+    """Carry uploads through all phases in the order given; one report a structure, in order of arrival.
+
+    The caller runs ``validation.canary.check`` on the judge before. Raises WrongRelease, ArchiveRefused for an upload
+    that is refused as a whole, and what the judge itself raises.
+    """
+    rules, settings = rules or Rules(), settings or RelaxationSettings()
+    if release.scale_digest != scale_digest(scale_of(judge, settings)):
+        raise WrongRelease(f"release {release.name} is not on the scale of {judge.name} with these settings")
+    submissions = list(read_uploads(uploads, limits))
+    read = (_parse(submission, rules, judge.elements) for submission in _counted(submissions, Stage.PARSE, on_progress))
+    parsed = _mark_twins(read, rules)
+    to_relax = [(item.submission.arrival, item.original) for item in parsed if item.original is not None]
+    relaxed = {
+        arrival: relax(crystal, judge, settings) for arrival, crystal in _counted(to_relax, Stage.RELAX, on_progress)
+    }
+    sequencer = _Sequencer(Fold(release, rules), settings)
+    return [
+        sequencer.report(item, relaxed.get(item.submission.arrival))
+        for item in _counted(parsed, Stage.PLACE, on_progress)
+    ]
+
+
+def read_uploads(uploads: Iterable[Upload], limits: UploadLimits | None = None) -> Iterator[Submission]:
+    """Every data block of every file, numbered in order of arrival. Raises ArchiveRefused."""
+    arrival = 0
+    for upload in uploads:
+        for member in open_upload(io.BytesIO(upload.data), upload.name, limits):
+            for submission in _submissions(member, upload.member, arrival + 1):
+                yield submission
+                arrival = submission.arrival
+
+
+def parse(submission: Submission, rules: Rules, known_elements: frozenset[str]) -> Crystal:
+    """Phase 1 of one structure: the checked primitive cell. Raises Rejected."""
+    if submission.problem is not None:
+        raise submission.problem
+    crystal = primitive(read_block(submission.text, rules, first_line=submission.line))
+    check_initial(crystal, rules, known_elements)
+    return crystal
+
+
+def awards_of(reports: Iterable[Report]) -> list[tuple[str, Award]]:
+    """Every entry of the ledger, in order, with the member whose points it changes."""
+    reports = list(reports)
+    member_of = {report.arrival: report.member for report in reports}
+    return [
+        (member_of[award.candidate], award) for report in reports if report.outcome for award in report.outcome.awards
+    ]
+
+
+def points_of(reports: Iterable[Report]) -> dict[str, float]:
+    """Points by member, provisional ones included; most first, then by name."""
+    points: dict[str, float] = defaultdict(float)
+    for member, award in awards_of(reports):
+        points[member] += award.points
+    return dict(sorted(points.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _submissions(member: Member, sender: str, first_arrival: int) -> Iterator[Submission]:
+    """The blocks of one file, or one submission that says why there are none."""
+    problem = member.problem
+    if member.data is not None:
+        try:
+            for arrival, block in enumerate(split_blocks(decode(member.data)), first_arrival):
+                yield Submission(arrival, sender, member.name, block.name, block.text, block.line)
+            return
+        except Rejected as rejection:
+            problem = rejection
+    yield Submission(first_arrival, sender, member.name, problem=problem)
+
+
+def _parse(submission: Submission, rules: Rules, known_elements: frozenset[str]) -> _Parsed:
+    try:
+        return _Parsed(submission, parse(submission, rules, known_elements))
+    except Rejected as rejection:
+        return _Parsed(submission, rejection)
+
+
+def _mark_twins(parsed: Iterable[_Parsed], rules: Rules) -> list[_Parsed]:
+    """In order of arrival; a twin is no original for later ones."""
+    originals: dict[tuple[str, int], list[tuple[int, Crystal]]] = defaultdict(list)
+    marked = []
+    for item in parsed:
+        crystal, twin_of = item.crystal, None
+        if isinstance(crystal, Crystal):
+            earlier = originals[match_key(crystal), len(crystal)]
+            twin_of = find_twin(crystal, earlier, rules.twin)
+            if twin_of is None:
+                earlier.append((item.submission.arrival, crystal))
+        marked.append(_Parsed(item.submission, crystal, twin_of))
+    return marked
+
+
+class _Sequencer:
+    """Phase 3 and the reports. Members become numbers in the order in which they appear."""
+
+    def __init__(self, fold: Fold, settings: RelaxationSettings) -> None:
+        self.fold = fold
+        self.settings = settings
+        self._members: dict[str, int] = {}
+
+    def report(self, item: _Parsed, relaxed: Relaxation | None) -> Report:
+        crystal = item.crystal
+        if isinstance(crystal, Rejected):
+            return _report(item, Ended.REJECTED, reason=crystal.reason, sentence=crystal.detail)
+        if relaxed is None:
+            sentence = f"the same initial structure as number {item.twin_of}"
+            return _report(item, Ended.PARKED, reason=Reason.TWIN, sentence=sentence)
+        try:
+            accept_relaxed(crystal, relaxed.crystal, relaxed, rules=self.fold.rules, settings=self.settings)
+        except Rejected as rejection:
+            return _report(item, Ended.REJECTED, reason=rejection.reason, sentence=rejection.detail)
+        outcome = self.fold.place(self._arrival(item.submission, relaxed))
+        return _report(
+            item,
+            Ended.PLACED,
+            reason=outcome.reason,
+            sentence=outcome.sentence,
+            energy_per_atom=relaxed.energy_per_atom,
+            outcome=outcome,
+        )
+
+    def _arrival(self, submission: Submission, relaxed: Relaxation) -> Arrival:
+        member = self._members.setdefault(submission.member, len(self._members) + 1)
+        crystal = relaxed.crystal
+        return Arrival(submission.arrival, member, crystal.formula, relaxed.energy_per_atom, lambda: crystal)
+
+
+def _report(
+    item: _Parsed,
+    ended: Ended,
+    *,
+    reason: Reason | None,
+    sentence: str,
+    energy_per_atom: float | None = None,
+    outcome: Outcome | None = None,
+) -> Report:
+    submission = item.submission
+    return Report(
+        arrival=submission.arrival,
+        member=submission.member,
+        file=submission.file,
+        block=submission.block,
+        ended=ended,
+        formula=str(item.crystal.formula) if isinstance(item.crystal, Crystal) else "",
+        reason=reason,
+        sentence=sentence,
+        twin_of=item.twin_of,
+        energy_per_atom=energy_per_atom,
+        outcome=outcome,
+    )
+
+
+def _counted(items: Sequence[_T], stage: Stage, on_progress: OnProgress) -> Iterator[_T]:
+    """The items, each reported once it is dealt with."""
+    for done, item in enumerate(items):
+        yield item
+        on_progress(Progress(stage, done + 1, len(items)))
