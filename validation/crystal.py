@@ -118,7 +118,7 @@ class Crystal:
         )
 
     @classmethod
-    def unpack(cls, blob: bytes) -> Crystal:
+    def unpack(cls, blob: bytes | memoryview) -> Crystal:
         """Raises ValueError where the bytes are not those of ``pack``."""
         blob = bytes(blob)
         if blob[:4] != _PACK_MAGIC:

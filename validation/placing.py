@@ -13,10 +13,11 @@ from enum import StrEnum
 from functools import partial
 
 from hull.entries import Entry, Formula
-from hull.reference import Coverage, ReferencePhase, Release
+from hull.reference import Coverage, Release
 from hull.store import EventKind, HullPoint, HullStore, Insertion, Position
 from validation.crystal import Crystal
 from validation.matching import KnownPhase, first_match
+from validation.references import reference_crystal
 from validation.rules import Reason, Rules
 from validation.scoring import Award, Find, Ledger
 
@@ -301,8 +302,3 @@ class Fold:
         if self.release.coverage is Coverage.FULL:
             novel = phase is None or self._phases[phase].find is not None
         return Outcome(verdict, phase, formation, position, novel, reason, sentence, log, points, awards)
-
-
-def reference_crystal(phase: ReferencePhase) -> Crystal:
-    """The relaxed cell of a phase of the release."""
-    return Crystal.from_sites(phase.lattice_vectors, phase.cartesian_site_positions, phase.species_at_sites)

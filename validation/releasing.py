@@ -17,6 +17,7 @@ from validation.cif import read_block
 from validation.crystal import Crystal
 from validation.potentials import Judge
 from validation.reduction import primitive
+from validation.references import reference_crystal, reference_phase
 from validation.relaxation import relax
 from validation.rules import Reason, Rejected, RelaxationSettings, Rules
 from validation.scales import scale_digest, scale_of
@@ -108,16 +109,7 @@ def _phase(number: int, source: Source, judge: Judge, settings: RelaxationSettin
     check_initial(initial, rules, judge.elements)
     result = relax(initial, judge, settings)
     accept_relaxed(initial, result.crystal, result, rules=rules, settings=settings)
-    return ReferencePhase(
-        number=number,
-        formula=result.crystal.formula,
-        energy_per_atom=result.energy_per_atom,
-        lattice_vectors=tuple(map(tuple, result.crystal.lattice.tolist())),
-        cartesian_site_positions=tuple(map(tuple, result.crystal.cart_coords.tolist())),
-        species_at_sites=result.crystal.symbols,
-        label=source.label[:200],
-        note="",
-    )
+    return reference_phase(number, result.crystal, result.energy_per_atom, label=source.label[:200])
 
 
 def _cif_sources(name: str, data: bytes, rules: Rules) -> Iterator[Source]:
@@ -172,8 +164,7 @@ def _parquet_sources(path: Path) -> Iterator[Source]:
         yield from _table_sources(path)
         return
     for phase in release.phases:
-        crystal = Crystal.from_sites(phase.lattice_vectors, phase.cartesian_site_positions, phase.species_at_sites)
-        yield Source(phase.label or str(phase.number), crystal)
+        yield Source(phase.label or str(phase.number), reference_crystal(phase))
 
 
 def _table_sources(path: Path) -> Iterator[Source]:

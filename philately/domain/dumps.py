@@ -100,7 +100,7 @@ def dump_season(season: Season, out: Path, *, wait_s: float = 600.0) -> dict[str
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     with _sequencer_lock(season, wait_s) as hold:
-        run = Run.objects.select_related("release__scale", "season").get(pk=season.official_run_id)
+        run = Run.objects.select_related("release__scale", "season").get(pk=season.official_run.pk)
         manifest = _write(run, fresh, hold)
     _put(fresh, out)
     return manifest

@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -13,8 +13,13 @@ from philately.models import Shard
 
 _CHUNK = 1 << 20
 
+if TYPE_CHECKING:
+    Upload = UploadedFile[Any]
+else:
+    Upload = UploadedFile  # a generic class to the type checker only
 
-def sha256_of(upload: UploadedFile) -> str:
+
+def sha256_of(upload: Upload) -> str:
     """Hash an upload without holding it in memory; it is left at its start."""
     digest = hashlib.sha256()
     for chunk in upload.chunks(_CHUNK):
@@ -23,7 +28,7 @@ def sha256_of(upload: UploadedFile) -> str:
     return digest.hexdigest()
 
 
-def save_upload(upload: UploadedFile, sha256: str) -> str:
+def save_upload(upload: Upload, sha256: str) -> str:
     """Store an upload under its hash; returns its name in the storage."""
     name = f"uploads/{sha256[:2]}/{sha256}"
     return name if default_storage.exists(name) else default_storage.save(name, upload)

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -35,7 +34,7 @@ class Method:
     description: str = ""
 
 
-def accept_upload(member: Membership, upload: UploadedFile, method: Method, *, consent: bool) -> tuple[Batch, bool]:
+def accept_upload(member: Membership, upload: files.Upload, method: Method, *, consent: bool) -> tuple[Batch, bool]:
     """Store an upload and queue it; the second value is False where the same bytes were accepted before.
 
     Raises UploadRefused.

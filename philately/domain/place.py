@@ -124,17 +124,22 @@ def _phases_of(outcome: Outcome) -> set[int]:
     return numbers | ({outcome.phase} if outcome.phase is not None else set())
 
 
+def _energy(candidate: Candidate) -> float:
+    """eV/atom of a relaxed candidate."""
+    return arrival_of(candidate).energy_per_atom
+
+
 _STATUS = {Verdict.HELD: PhaseStatus.HELD, Verdict.UNDEFINED: PhaseStatus.UNDEFINED}
 
 
 def _phase(run: Run, candidate: Candidate, outcome: Outcome, phases: dict[int, Phase]) -> None:
     """A phase of its own for a new structure; a lower energy for the phase that it refines."""
-    number, fact = outcome.phase, candidate.relaxation
-    if number is None or fact is None or outcome.verdict is Verdict.DUPLICATE:
+    number, energy = outcome.phase, _energy(candidate)
+    if number is None or outcome.verdict is Verdict.DUPLICATE:
         return
     if outcome.verdict is Verdict.REFINED:
         phase = phases[number]
-        phase.energy_per_atom, phase.formation_energy_per_atom = fact.energy_per_atom, outcome.formation_energy_per_atom
+        phase.energy_per_atom, phase.formation_energy_per_atom = energy, outcome.formation_energy_per_atom
         phase.candidate = candidate
         phase.save(update_fields=["energy_per_atom", "formation_energy_per_atom", "candidate"])
         return
@@ -144,7 +149,7 @@ def _phase(run: Run, candidate: Candidate, outcome: Outcome, phases: dict[int, P
         status=_STATUS.get(outcome.verdict, PhaseStatus.ON_RECORD),
         formula=candidate.formula,
         chemical_system=Formula.parse(candidate.formula).chemical_system,
-        energy_per_atom=fact.energy_per_atom,
+        energy_per_atom=energy,
         formation_energy_per_atom=outcome.formation_energy_per_atom,
         first_candidate=candidate,
         candidate=candidate,
@@ -184,8 +189,7 @@ def _scores(run: Run, candidate: Candidate, outcome: Outcome, phases: dict[int, 
 
 
 def _placement(run: Run, candidate: Candidate, outcome: Outcome, phases: dict[int, Phase]) -> None:
-    fact, position = candidate.relaxation, outcome.position
-    assert fact is not None
+    position = outcome.position
     defined = outcome.formation_energy_per_atom is not None
     Placement.objects.create(
         run=run,
@@ -194,7 +198,7 @@ def _placement(run: Run, candidate: Candidate, outcome: Outcome, phases: dict[in
         reason=outcome.reason.value if outcome.reason else "",
         sentence=outcome.sentence,
         phase=phases.get(outcome.phase) if outcome.phase is not None else None,
-        energy_per_atom=fact.energy_per_atom,
+        energy_per_atom=_energy(candidate),
         formation_energy_per_atom=outcome.formation_energy_per_atom,
         e_above_hull_on_arrival=position.e_above_hull_on_arrival if defined else None,
         decomposition_energy=position.decomposition_energy if defined else None,

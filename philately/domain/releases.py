@@ -1,16 +1,16 @@
 """Releases and scales in the database; their files are read by ``hull.reference``."""
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from django.db import transaction
 
-from hull.entries import Formula
 from hull.reference import Coverage, ReferencePhase, read_release
 from hull.reference import Release as ReleaseFile
 from philately.models import Release, ReleasePhase, Scale
 from validation.crystal import Crystal
-from validation.placing import reference_crystal
+from validation.references import reference_crystal, reference_phase
 
 
 def import_release(path: Path, *, model: str = "", sha256: str | None = None) -> tuple[Release, bool]:
@@ -39,8 +39,6 @@ def import_release(path: Path, *, model: str = "", sha256: str | None = None) ->
 
 
 def file_sha256(path: Path) -> str:
-    import hashlib
-
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -86,13 +84,4 @@ def release_of(row: Release) -> ReleaseFile:
 
 def _phase(row: ReleasePhase) -> ReferencePhase:
     crystal = Crystal.unpack(row.geometry)
-    return ReferencePhase(
-        number=row.number,
-        formula=Formula.parse(row.formula),
-        energy_per_atom=row.energy_per_atom,
-        lattice_vectors=tuple(map(tuple, crystal.lattice.tolist())),
-        cartesian_site_positions=tuple(map(tuple, crystal.cart_coords.tolist())),
-        species_at_sites=crystal.symbols,
-        label=row.label,
-        note=row.note,
-    )
+    return reference_phase(row.number, crystal, row.energy_per_atom, label=row.label, note=row.note)

@@ -101,7 +101,7 @@ def kept_phase(phase: Phase) -> KeptPhase:
 
 
 def _release_crystal(phase: Phase) -> Crystal:
-    return Crystal.unpack(ReleasePhase.objects.values_list("geometry", flat=True).get(pk=phase.release_phase_id))
+    return Crystal.unpack(ReleasePhase.objects.values_list("geometry", flat=True).get(pk=phase.release_phase_id or 0))
 
 
 def relaxed_crystal(candidate_id: int) -> Crystal:

@@ -7,7 +7,8 @@ from pathlib import Path
 import requests
 
 _TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
-_ERROR = re.compile(r'<[^>]*class="[^"]*(?:errorlist|invalid-feedback|alert-danger)[^"]*"[^>]*>(.*?)</(?:ul|div)>', re.S)
+_ERROR_CLASS = r'class="[^"]*(?:errorlist|invalid-feedback|alert-danger)[^"]*"'
+_ERROR = re.compile(rf"<[^>]*{_ERROR_CLASS}[^>]*>(.*?)</(?:ul|div)>", re.S)
 
 
 class PageRefused(Exception):
@@ -25,9 +26,7 @@ class Participant:
 
     def sign_up(self) -> None:
         """Make the account; the server logs it in."""
-        self._post(
-            "/accounts/signup/", {"username": self.name, "password1": self.password, "password2": self.password}
-        )
+        self._post("/accounts/signup/", {"username": self.name, "password1": self.password, "password2": self.password})
 
     def upload(self, season: str, file: Path, *, method: str, description: str = "") -> str:
         """Submit a file through the upload page; returns the address of the batch's page."""

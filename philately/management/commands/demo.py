@@ -72,13 +72,12 @@ class Command(BaseCommand):
         self._wait_for(server, address)
         self._say(f"the platform answers after {time.monotonic() - started:.1f} s")
         season = Season.objects.get()
-        pages = []
         for name, file in (("anna", "first_batch.zip"), ("boris", "second_batch.zip")):
             participant = Participant(address, name, secrets.token_urlsafe(12))
             participant.sign_up()
             path = settings.BASE_DIR / "examples" / file
-            pages.append(participant.upload(season.slug, path, method="prototypes", description="examples of the project"))
-            self._say(f"{name} submitted {file}: {pages[-1]}")
+            page = participant.upload(season.slug, path, method="prototypes", description="the project's examples")
+            self._say(f"{name} submitted {file}: {page}")
         self._watch(server, season)
         self._say(f"everything judged {time.monotonic() - started:.0f} s after the start\n")
         for batch in season.batches.order_by("pk"):
@@ -109,9 +108,7 @@ class Command(BaseCommand):
             counts = dict(
                 Candidate.objects.filter(season=season).values_list("state").annotate(n=Count("pk")).order_by("state")
             )
-            line = " · ".join(
-                f"{label} {sum(counts.get(state, 0) for state in states)}" for label, states in _PHASES
-            )
+            line = " · ".join(f"{label} {sum(counts.get(state, 0) for state in states)}" for label, states in _PHASES)
             if line != shown:
                 shown = line
                 self._say(f"{time.monotonic() - started:6.1f} s  {line}")
