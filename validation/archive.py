@@ -239,8 +239,8 @@ def _refuse_whole_zip(infos: list[zipfile.ZipInfo], directory_begin: int) -> Non
     if any(info.flag_bits & 0x1 for info in infos):
         raise ArchiveRefused("The archive is encrypted; please send one without a password.")
     begins = sorted((info.header_offset, info.compress_size) for info in infos)
-    ends = [begin for begin, _ in begins[1:]] + [directory_begin]
-    for (begin, size), end in zip(begins, ends, strict=True):
+    ends = [*(begin for begin, _ in begins), directory_begin][1:]
+    for (begin, size), end in zip(begins, ends, strict=bool(begins)):
         if begin < 0 or begin + _LOCAL_HEADER_BYTES + size > end:
             raise ArchiveRefused("The archive has members that overlap; each byte may belong to 1 member only.")
 

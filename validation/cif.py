@@ -242,7 +242,7 @@ def _distances(
 
 def _too_many(count: int, what: str, rules: Rules) -> Rejected:
     limit = _MAX_CELL_FACTOR * rules.max_atoms
-    detail = f"{count:,} {what}; at most {limit} are read, and {rules.max_atoms} in the primitive cell are allowed."
+    detail = f"{count:,} {what}; at most {limit:,} are read, and {rules.max_atoms} in the primitive cell are allowed."
     return Rejected(Reason.TOO_MANY_ATOMS, detail)
 
 

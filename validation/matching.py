@@ -16,7 +16,7 @@ from validation.rules import Rules, Tolerances
 
 if TYPE_CHECKING:
     from pymatgen.analysis.structure_matcher import StructureMatcher
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
 
 _REDUCTIONS_KEPT = (
     2048  # reducing a cell costs several fits; crowded formulas compare the same crystals again and again

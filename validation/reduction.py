@@ -23,7 +23,10 @@ def primitive(crystal: Crystal, *, symprec_ang: float = SYMPREC_ANG) -> Crystal:
     import spglib  # late: a tenth of a second that the web process never needs
 
     cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)  # its types ask for lists, it takes arrays
-    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec_ang)
+    try:
+        found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec_ang)
+    except spglib.SpglibError:  # what newer versions raise where older ones return None
+        return crystal
     if found is None or len(found[2]) >= len(crystal):
         return crystal
     return Crystal.of(*found)
@@ -34,7 +37,10 @@ def reduced_lattice(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     import spglib  # late: as above
 
     for cell in (lattice, _unsheared(lattice)):  # spglib gives up on strong shears
-        reduced = spglib.niggli_reduce(cell)
+        try:
+            reduced = spglib.niggli_reduce(cell)
+        except spglib.SpglibError:  # as above
+            reduced = None
         if reduced is not None:
             return np.asarray(reduced, dtype=np.float64)
     return lattice
