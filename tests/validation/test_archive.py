@@ -1,0 +1,330 @@
+import gzip
+import io
+import os
+import struct
+import tarfile
+import tracemalloc
+import zipfile
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from validation.archive import ArchiveRefused, UploadLimits, open_upload
+from validation.rules import Reason
+
+FOLDER = "5"  # a tar member that is no file is given by its type
+CIF = b"data_NaCl\n_cell_length_a 4\n"
+
+
+def read(data, name="upload", **limits):
+    return list(open_upload(io.BytesIO(data), name, UploadLimits(**limits)))
+
+
+def zipped(members, method=zipfile.ZIP_DEFLATED):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def tarred(members, mode="w", form=tarfile.PAX_FORMAT):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode, format=form) as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            if isinstance(data, bytes):
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+            else:
+                info.type, info.linkname = data.encode(), "target.cif"
+                archive.addfile(info)
+    return out.getvalue()
+
+
+def tgz(members):
+    return tarred(members, "w:gz")
+
+
+ARCHIVES = pytest.mark.parametrize("pack", [zipped, tarred, tgz], ids=["zip", "tar", "tar.gz"])
+
+
+@ARCHIVES
+def test_members_come_in_the_order_of_the_archive(pack):
+    members = read(pack([("b.cif", CIF), ("folder/a.cif", CIF + b"2")]))
+
+    assert [(member.name, member.data) for member in members] == [("b.cif", CIF), ("folder/a.cif", CIF + b"2")]
+    assert all(member.problem is None for member in members)
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_long_tar_names_are_read_in_every_format(form):
+    name = "folder_of_some_length/" * 5 + "x" * 80 + "ö.cif"
+
+    (member,) = read(tarred([(name, CIF)], form=form))
+
+    assert (member.name, member.data) == (name, CIF)
+
+
+def test_a_single_file_is_one_member_of_its_own_name():
+    (member,) = read(CIF, "NaCl.cif")
+
+    assert (member.name, member.data, member.problem) == ("NaCl.cif", CIF, None)
+
+
+def test_a_gzipped_single_file_is_unpacked():
+    (member,) = read(gzip.compress(CIF), "NaCl.cif.gz")
+
+    assert (member.name, member.data) == ("NaCl.cif", CIF)
+
+
+@ARCHIVES
+def test_hidden_files_and_folders_are_left_out(pack):
+    members = read(pack([("__MACOSX/._a.cif", b"x"), (".DS_Store", b"x"), ("d/.hidden/b.cif", b"x"), ("a.cif", CIF)]))
+
+    assert [member.name for member in members] == ["a.cif"]
+
+
+def test_folders_are_left_out():
+    assert [member.name for member in read(zipped([("d/", b""), ("d/a.cif", CIF)]))] == ["d/a.cif"]
+    assert [member.name for member in read(tarred([("d", FOLDER), ("d/a.cif", CIF)]))] == ["d/a.cif"]
+
+
+@ARCHIVES
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../../b.cif", "..\\b.cif", "C:\\b.cif"])
+def test_names_that_lead_out_of_the_archive_cost_only_themselves(pack, name):
+    members = read(pack([(name, CIF), ("good.cif", CIF)]))
+
+    assert members[0].data is None
+    assert members[0].problem.reason is Reason.UNREADABLE
+    assert "leads out" in members[0].problem.detail
+    assert members[1].data == CIF
+
+
+@ARCHIVES
+def test_a_name_above_the_limit_costs_only_itself(pack):
+    members = read(pack([("n" * 400 + ".cif", CIF), ("good.cif", CIF)]))
+
+    assert "404 characters; at most 255" in members[0].problem.detail
+    assert len(members[0].name) == 255
+    assert members[1].data == CIF
+
+
+@pytest.mark.parametrize("kind", ["1", "2", "3", "4", "6", "S"])
+def test_links_and_devices_cost_only_themselves(kind):
+    members = read(tarred([("odd.cif", kind), ("good.cif", CIF)]))
+
+    assert members[0].problem.reason is Reason.NOT_CIF
+    assert members[1].data == CIF
+
+
+def test_a_link_in_a_zip_costs_only_itself():
+    info = zipfile.ZipInfo("link.cif")
+    info.external_attr = 0o120777 << 16
+
+    members = read(zipped([(info, b"/etc/passwd"), ("good.cif", CIF)]))
+
+    assert "link" in members[0].problem.detail
+    assert members[1].data == CIF
+
+
+@ARCHIVES
+@pytest.mark.parametrize(
+    "inner", [zipped([("a", CIF)]), tarred([("a", CIF)]), tgz([("a", CIF)]), b"7z\xbc\xaf\x27\x1c00"]
+)
+def test_archives_within_archives_cost_only_themselves(pack, inner):
+    members = read(pack([("inner", inner), ("good.cif", CIF)]))
+
+    assert members[0].problem.reason is Reason.NOT_CIF
+    assert "archive" in members[0].problem.detail
+    assert members[1].data == CIF
+
+
+@ARCHIVES
+def test_a_member_above_its_limit_costs_only_itself(pack):
+    members = read(pack([("big.cif", CIF * 100), ("good.cif", CIF)]), max_member_bytes=1000)
+
+    assert members[0].problem.reason is Reason.TOO_LARGE
+    assert "1,000 bytes" in members[0].problem.detail
+    assert members[1].data == CIF
+
+
+def test_a_single_file_above_the_member_limit_is_too_large():
+    (member,) = read(CIF * 100, max_member_bytes=1000)
+
+    assert member.problem.reason is Reason.TOO_LARGE
+
+
+def test_a_damaged_member_of_a_zip_costs_only_itself():
+    data = bytearray(zipped([("bad.cif", CIF), ("good.cif", CIF)], zipfile.ZIP_STORED))
+    data[data.index(CIF)] ^= 0xFF
+
+    members = read(bytes(data))
+
+    assert members[0].problem.reason is Reason.UNREADABLE
+    assert members[1].data == CIF
+
+
+def test_a_zip_member_of_another_method_costs_only_itself():
+    (member,) = read(zipped([("a.cif", CIF)], zipfile.ZIP_LZMA))
+
+    assert "deflate" in member.problem.detail
+
+
+@ARCHIVES
+def test_more_members_than_the_limit_refuse_the_archive(pack):
+    with pytest.raises(ArchiveRefused, match="more than 3 members"):
+        read(pack([(f"{n}.cif", CIF) for n in range(4)]), max_members=3)
+
+
+@ARCHIVES
+def test_more_bytes_than_the_limit_refuse_the_archive(pack):
+    with pytest.raises(ArchiveRefused, match="more than 1,000,000 bytes"):
+        read(pack([(f"{n}.cif", os.urandom(300_000)) for n in range(4)]), max_decompressed_bytes=1_000_000)
+
+
+@pytest.mark.parametrize("pack", [zipped, tgz], ids=["zip", "tar.gz"])
+def test_a_bomb_is_refused_by_its_ratio_before_it_is_unpacked(pack):
+    bomb = pack([("bomb.cif", bytes(60_000_000))])
+
+    tracemalloc.start()
+    with pytest.raises(ArchiveRefused, match="200 times its size"):
+        read(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 40_000_000
+
+
+def test_the_ratio_counts_what_is_unpacked_and_not_what_headers_say():
+    bomb = bytearray(zipped([("bomb.cif", bytes(30_000_000))]))
+    directory = bomb.rindex(b"PK\x01\x02")
+    struct.pack_into(
+        "<L", bomb, directory + 20, 29_000_000 // 100
+    )  # compressed size, a lie that overlaps the directory
+
+    with pytest.raises(ArchiveRefused):
+        read(bytes(bomb))
+
+
+def test_a_small_file_that_packs_well_is_no_bomb():
+    (member,) = read(tgz([("a.cif", CIF + b" " * 1_000_000)]))
+
+    assert member.problem is None
+
+
+def test_a_tar_header_cannot_ask_for_memory():
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, 1 << 32
+    stream = info.tobuf(tarfile.USTAR_FORMAT) + bytes(100_000)
+
+    with pytest.raises(ArchiveRefused, match="damaged"):
+        read(stream)
+
+
+def test_a_tar_that_repeats_folders_without_end_is_refused():
+    folder = tarfile.TarInfo("d")
+    folder.type = tarfile.DIRTYPE
+
+    with pytest.raises(ArchiveRefused, match="members"):
+        read(gzip.compress(folder.tobuf() * 2_000), max_members=1_000)
+
+
+def test_a_zip_list_of_members_is_counted_before_it_is_loaded():
+    entry = b"PK\x01\x02" + bytes(24) + struct.pack("<3H", 1, 0, 0) + bytes(12) + b"a"
+    directory = entry * 50_000
+    end = b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, 1, 1, len(directory), 0, 0)
+
+    with pytest.raises(ArchiveRefused, match="more than 1,000 members"):
+        read(b"PK\x03\x04" + directory + end, max_members=1_000)
+
+
+def test_an_encrypted_zip_is_refused():
+    data = bytearray(zipped([("a.cif", CIF)]))
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    data[6] |= 1
+
+    with pytest.raises(ArchiveRefused, match="encrypted"):
+        read(bytes(data))
+
+
+def test_members_of_a_zip_that_overlap_are_refused():
+    data = bytearray(zipped([("a.cif", CIF), ("b.cif", CIF)]))
+    second = data.rindex(b"PK\x01\x02")
+    struct.pack_into("<L", data, second + 42, 0)
+
+    with pytest.raises(ArchiveRefused, match="overlap"):
+        read(bytes(data))
+
+
+@pytest.mark.parametrize("data", [b"", zipped([]), tgz([]), zipped([(".DS_Store", b"x")]), gzip.compress(b"")])
+def test_an_upload_without_files_is_refused(data):
+    with pytest.raises(ArchiveRefused, match="empty"):
+        read(data)
+
+
+def test_an_archive_cut_short_is_refused():
+    noise = [(f"{n}.cif", os.urandom(5_000)) for n in range(3)]
+
+    for pack in (zipped, tarred, tgz):
+        data = pack(noise)
+        with pytest.raises(ArchiveRefused, match="damaged"):
+            read(data[: len(data) // 2 if pack is not tarred else 8_000])
+
+
+def test_a_tar_with_a_damaged_header_is_refused():
+    data = bytearray(tarred([("a.cif", CIF), ("b.cif", CIF)], form=tarfile.USTAR_FORMAT))
+    data[1024 + 10] ^= 0xFF
+
+    with pytest.raises(ArchiveRefused, match="damaged"):
+        read(bytes(data))
+
+
+def test_names_are_shown_without_control_characters():
+    (member,) = read(zipped([("a\n\x1b[31m.cif", CIF)]))
+
+    assert member.name == "a??[31m.cif"
+
+
+def test_only_one_member_is_in_memory_at_a_time():
+    data = tarred([(f"{n}.cif", os.urandom(1_000_000)) for n in range(20)])
+    stream = io.BytesIO(data)
+
+    tracemalloc.start()
+    for member in open_upload(stream, "upload"):
+        del member
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 6_000_000
+
+
+@given(st.sampled_from([zipped, tarred, tgz]), st.integers(0, 10_000), st.integers(1, 255))
+def test_a_flipped_byte_gives_members_or_a_refusal_and_nothing_else(pack, position, mask):
+    data = bytearray(pack([("a.cif", CIF * 3), ("b.cif", CIF)]))
+    data[position % len(data)] ^= mask
+
+    try:
+        members = read(bytes(data))
+    except ArchiveRefused:
+        return
+
+    assert all((member.data is None) != (member.problem is None) for member in members)
+
+
+@given(st.sampled_from([b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b\x08\0", b"", b"data_"]), st.binary(max_size=300))
+def test_any_bytes_give_members_or_a_refusal_and_nothing_else(magic, rest):
+    try:
+        read(magic + rest)
+    except ArchiveRefused as refused:
+        assert str(refused).endswith(".")
+
+
+def test_a_gzip_with_a_broken_stream_is_refused():
+    data = gzip.compress(CIF)[:10] + b"\xff" * 30
+    assert zlib.crc32(data)
+
+    with pytest.raises(ArchiveRefused, match="damaged"):
+        read(data)

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from validation_crystals import crystal, mirrored, permuted, prototypes, rattled, rotated, shifted, supercell
+
+from validation.checks import primitive
+from validation.crystal import Crystal
+from validation.matching import KnownPhase, find_twin, first_match, is_duplicate, is_twin, match_key
+from validation.rules import Rules
+
+RULES = Rules()
+NAMES = sorted(prototypes())
+DESCRIPTIONS = {
+    "rotated": rotated,
+    "permuted": permuted,
+    "shifted": shifted,
+    "supercell": lambda start: supercell(start, 2, 1, 1),
+    "primitive": primitive,
+    "all at once": lambda start: rotated(permuted(shifted(supercell(start, 1, 2, 1)))),
+}
+
+
+def swollen(start, factor):
+    return Crystal.of(start.lattice * factor, start.frac_coords, start.numbers)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("change", DESCRIPTIONS.values(), ids=DESCRIPTIONS.keys())
+def test_another_description_of_a_crystal_is_its_twin_and_its_duplicate(name, change):
+    start = crystal(name)
+
+    assert is_twin(start, change(start), RULES.twin)
+    assert is_duplicate(change(start), start, RULES.duplicate)
+
+
+@pytest.mark.parametrize("name", ["tellurium", "quartz"])
+def test_left_and_right_handed_crystals_are_one_phase(name):
+    start = crystal(name)
+
+    assert is_duplicate(start, mirrored(start), RULES.duplicate)
+    assert is_twin(start, shifted(rotated(mirrored(start))), RULES.twin)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("zincblende", "wurtzite"), ("rocksalt", "CsCl"), ("bcc", "hcp"), ("fluorite", "rutile")],
+)
+def test_polymorphs_of_one_formula_are_two_phases(one, other):
+    a, b = crystal(one), crystal(other)
+    numbers = dict(
+        zip(
+            sorted(set(b.numbers), key=list(b.numbers).count),
+            sorted(set(a.numbers), key=list(a.numbers).count),
+            strict=True,
+        )
+    )
+    b = Crystal.of(b.lattice, b.frac_coords, [numbers[number] for number in b.numbers])
+    assert match_key(a) == match_key(b)
+
+    assert not is_duplicate(a, b, RULES.duplicate)
+    assert not is_twin(a, b, RULES.twin)
+
+
+def test_antisites_in_a_common_lattice_are_two_phases():
+    rows = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    layered = Crystal.of(np.diag([3.6, 3.6, 3.6]), rows, [29, 29, 79, 79])  # L1_0 CuAu
+    striped = supercell(layered, 2, 1, 1)
+    striped = Crystal.of(striped.lattice, striped.frac_coords, [29, 79] * 4)
+
+    assert match_key(layered) == match_key(striped)
+    assert not is_duplicate(layered, striped, RULES.duplicate)
+
+
+def test_only_equal_reduced_formulas_match():
+    assert not is_duplicate(crystal("rocksalt"), crystal("zincblende"), RULES.duplicate)
+    assert match_key(supercell(crystal("rutile"), 2, 1, 1)) == "O2Ti"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_noisy_supercell_is_a_duplicate_of_its_primitive_cell(seed):
+    start = crystal("quartz")
+
+    assert is_duplicate(rattled(supercell(start, 2, 2, 1), 0.05, seed), primitive(start), RULES.duplicate)
+
+
+def test_volume_separates_twins_but_not_duplicates():
+    start = crystal("rocksalt")
+
+    assert not is_twin(start, swollen(start, 1.05), RULES.twin)
+    assert is_duplicate(start, swollen(start, 1.05), RULES.duplicate)
+
+
+def test_a_small_rattle_is_a_twin_and_a_large_one_is_not():
+    start = crystal("quartz")
+
+    assert is_twin(start, rattled(start, 0.005), RULES.twin)
+    assert not is_twin(start, rattled(start, 0.3), RULES.twin)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_the_matcher_calls_equal_in_either_direction_is_a_duplicate(seed):
+    start = crystal(NAMES[seed % len(NAMES)])
+    other = rattled(start, 0.1 + 0.02 * (seed % 10), seed)
+    matcher = StructureMatcher(0.05, 0.1, 5.0, scale=True)
+    a, b = start.to_structure(), other.to_structure()
+
+    found = is_duplicate(start, other, RULES.duplicate)
+
+    assert found == is_duplicate(other, start, RULES.duplicate)
+    assert found or not (matcher.fit(a, b) or matcher.fit(b, a))
+
+
+def test_the_first_match_is_the_nearest_in_energy():
+    start = crystal("CsCl")
+    known = [KnownPhase(1, rotated(start), -1.008), KnownPhase(2, shifted(start), -1.003), KnownPhase(3, start, -1.5)]
+
+    assert first_match(start, -1.0, known, RULES) == 2
+    assert first_match(start, -1.5, known, RULES) == 3
+
+
+def test_of_equal_energies_the_lower_number_is_matched():
+    start = crystal("CsCl")
+    known = [KnownPhase(7, start, -1.0), KnownPhase(4, start, -1.0)]
+
+    assert first_match(start, -1.0, known, RULES) == 4
+
+
+def test_energies_beyond_the_window_and_other_structures_do_not_match():
+    start = crystal("zincblende")
+    wurtzite = crystal("wurtzite")
+    other = Crystal.of(wurtzite.lattice, wurtzite.frac_coords, np.where(wurtzite.numbers == 30, 31, 33))
+
+    assert first_match(start, -1.0, [KnownPhase(1, start, -1.0101)], RULES) is None
+    assert first_match(start, -1.0, [KnownPhase(1, start, -1.0099)], RULES) == 1
+    assert first_match(start, -1.0, [KnownPhase(1, other, -1.0)], RULES) is None
+    assert first_match(start, -1.0, [], RULES) is None
+
+
+def test_a_twin_is_found_by_content_before_by_fitting_and_else_in_order_of_arrival():
+    start = crystal("rutile")
+    earlier = [(1, crystal("quartz")), (2, rotated(start)), (3, shifted(start)), (4, permuted(start))]
+
+    assert find_twin(start, earlier, RULES.twin) == 4
+    assert find_twin(start, earlier[:3], RULES.twin) == 2
+    assert find_twin(start, earlier[:1], RULES.twin) is None
