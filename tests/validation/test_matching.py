@@ -83,6 +83,18 @@ def test_a_noisy_supercell_is_a_duplicate_of_its_primitive_cell(seed):
     assert is_duplicate(rattled(supercell(start, 2, 2, 1), 0.05, seed), primitive(start), RULES.duplicate)
 
 
+def test_the_looser_reduction_finds_noisy_supercells_that_the_matcher_alone_misses():
+    small = primitive(crystal("rocksalt"))
+    noisy = [rattled(supercell(small, 4, 1, 1), 0.03, seed) for seed in range(12)]
+    matcher = StructureMatcher(0.05, 0.1, 5.0, scale=True)
+
+    alone = [matcher.fit(start.to_structure(), small.to_structure()) for start in noisy]
+    found = [is_duplicate(start, small, RULES.duplicate) for start in noisy]
+
+    assert all(here or not there for here, there in zip(found, alone, strict=True))
+    assert sum(found) >= sum(alone) + 3
+
+
 def test_volume_separates_twins_but_not_duplicates():
     start = crystal("rocksalt")
 
