@@ -19,7 +19,7 @@ from validation.crystal import Crystal
 from validation.matching import KnownPhase, first_match
 from validation.references import reference_crystal
 from validation.rules import Reason, Rules
-from validation.scoring import Award, Find, Ledger
+from validation.scoring import PUTS_ON_HULL, Award, Find, Ledger
 
 
 class Verdict(StrEnum):
@@ -129,7 +129,7 @@ class Fold:
         self.hull.insert_many(entries)
         for award in awards:
             self.ledger.record([award])
-            if award.points > 0 and award.provisional:
+            if award.reason in PUTS_ON_HULL:
                 self._systems.add(Formula.parse(award.formula).chemical_system)
 
     def place(self, arrival: Arrival) -> Outcome:
@@ -262,6 +262,7 @@ class Fold:
                 awards += self._still_metastable(find)
             else:
                 awards += self.ledger.for_return(find)
+                self._systems.add(self._phases[event.entry_id].formula.chemical_system)
         return tuple(log), awards
 
     def _still_metastable(self, find: Find) -> list[Award]:

@@ -37,6 +37,7 @@ class Award:
     provisional: bool
 
 
+PUTS_ON_HULL = frozenset({PointsFor.STABLE, PointsFor.BACK_ON_HULL})
 _HULL_CREDIT = {
     PointsFor.STABLE: 1,
     PointsFor.BACK_ON_HULL: 1,

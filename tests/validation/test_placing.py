@@ -1,0 +1,354 @@
+"""The fold: arrivals in order in, verdicts, hull log and points out. Energies are made up, in round numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hull.entries import Formula
+from hull.reference import Coverage, ReferencePhase, Release
+from validation.crystal import Crystal
+from validation.placing import Arrival, Change, Fold, KeptPhase, Outcome, Verdict
+from validation.rules import Points, Reason, Rules
+from validation.scoring import Award, PointsFor
+
+ANN, BEN = 1, 2
+RULES = Rules()
+REFERENCES = {"Na": -1.0, "Cl": -2.0, "K": -1.0}  # eV/atom; with NaCl the ideal mixture has -1.5
+
+
+@cache
+def _crystal(formula: str) -> Crystal:
+    """One simple crystal a formula, so that whatever is near in energy matches."""
+    amounts = dict(Formula.parse(formula).amounts)
+    numbers = [number for number, amount in amounts.items() for _ in range(amount)]
+    places = [(index / len(numbers), 0.5 * (index % 2), 0.5 * (index % 2)) for index in range(len(numbers))]
+    return Crystal.of([[3.0 * len(numbers), 0, 0], [0, 4, 0], [0, 0, 4]], places, numbers)
+
+
+@cache
+def _other_crystal(formula: str) -> Crystal:
+    """A layered arrangement that matches nothing above."""
+    plain = _crystal(formula)
+    return Crystal.of([[3, 0, 0], [1, 3, 0], [0, 0, 4.0 * len(plain)]], plain.frac_coords[:, ::-1], plain.numbers)
+
+
+def _release(coverage: Coverage = Coverage.ELEMENTS, compounds: Iterable[tuple[str, float]] = ()) -> Release:
+    phases = [
+        ReferencePhase(
+            number,
+            Formula.parse(formula),
+            energy,
+            _vectors(_crystal(formula).lattice),
+            _vectors(_crystal(formula).cart_coords),
+            _crystal(formula).symbols,
+            "made up",
+        )
+        for number, (formula, energy) in enumerate([*REFERENCES.items(), *compounds], 1)
+    ]
+    return Release("made up", coverage, {}, "scale", tuple(phases))
+
+
+def _vectors(rows: object) -> tuple[tuple[float, float, float], ...]:
+    return tuple((float(x), float(y), float(z)) for x, y, z in rows)  # type: ignore[attr-defined]
+
+
+def _arrival(
+    candidate: int,
+    energy_per_atom: float,
+    *,
+    formula: str = "ClNa",
+    member: int = ANN,
+    crystal: Callable[[str], Crystal] = _crystal,
+) -> Arrival:
+    return Arrival(candidate, member, Formula.parse(formula), energy_per_atom, lambda: crystal(formula))
+
+
+def _points(outcome: Outcome) -> list[tuple[int, PointsFor, float]]:
+    return [(award.member, award.reason, award.points) for award in outcome.awards]
+
+
+@pytest.fixture
+def fold() -> Fold:
+    return Fold(_release(), RULES)
+
+
+def test_the_first_stable_compound_of_a_system_gets_fifteen_provisional_points(fold: Fold) -> None:
+    outcome = fold.place(_arrival(1, -2.0))
+
+    assert outcome.verdict is Verdict.STABLE
+    assert outcome.formation_energy_per_atom == pytest.approx(-0.5)
+    assert [(item.kind, item.phase, item.by) for item in outcome.log] == [(Change.STABLE, 4, None)]
+    assert _points(outcome) == [
+        (ANN, PointsFor.UNIQUE, 1),
+        (ANN, PointsFor.STABLE, 10),
+        (ANN, PointsFor.FIRST_OF_SYSTEM, 5),
+    ]
+
+
+def test_a_second_stable_compound_of_the_system_gets_no_bonus(fold: Fold) -> None:
+    fold.place(_arrival(1, -2.0))
+
+    outcome = fold.place(_arrival(2, -1.9, formula="ClNa3", member=BEN))
+
+    assert outcome.verdict is Verdict.STABLE
+    assert PointsFor.FIRST_OF_SYSTEM not in [award.reason for award in outcome.awards]
+
+
+def test_a_system_that_the_release_holds_a_stable_compound_of_gives_no_bonus() -> None:
+    fold = Fold(_release(compounds=[("ClNa", -2.0)]), RULES)
+
+    outcome = fold.place(_arrival(1, -1.9, formula="ClNa3"))
+
+    assert outcome.verdict is Verdict.STABLE
+    assert PointsFor.FIRST_OF_SYSTEM not in [award.reason for award in outcome.awards]
+
+
+def test_a_lower_polymorph_dethrones_and_its_predecessor_keeps_what_a_metastable_find_is_worth(fold: Fold) -> None:
+    fold.place(_arrival(1, -2.0))
+
+    outcome = fold.place(_arrival(2, -2.05, member=BEN))
+
+    assert [(item.kind, item.phase, item.by) for item in outcome.log] == [
+        (Change.STABLE, 5, None),
+        (Change.DETHRONED, 4, 5),
+    ]
+    assert _points(outcome) == [
+        (BEN, PointsFor.UNIQUE, 1),
+        (BEN, PointsFor.STABLE, 10),
+        (ANN, PointsFor.DETHRONED, -10),
+        (ANN, PointsFor.DETHRONED_FIRST, -5),
+        (ANN, PointsFor.METASTABLE, 3),
+    ]
+
+
+def test_a_neighbouring_compound_dethrones_as_well(fold: Fold) -> None:
+    fold.place(_arrival(1, -1.6))
+
+    outcome = fold.place(_arrival(2, -2.6, formula="ClNa3", member=BEN))
+
+    assert (ANN, PointsFor.DETHRONED, -10) in _points(outcome)
+    assert (ANN, PointsFor.METASTABLE, 3) not in _points(outcome)  # it now lies far above the hull
+
+
+@pytest.mark.parametrize(
+    ("above_hull", "verdict"), [(0.05, Verdict.METASTABLE), (0.1999, Verdict.UNSTABLE), (-0.001, Verdict.METASTABLE)]
+)
+def test_the_class_is_that_of_the_distance_on_arrival(fold: Fold, above_hull: float, verdict: Verdict) -> None:
+    fold.place(_arrival(1, -2.0, crystal=_other_crystal))
+
+    outcome = fold.place(_arrival(2, -2.0 + above_hull, member=BEN))
+
+    assert outcome.verdict is verdict
+    assert outcome.position.e_above_hull_on_arrival == pytest.approx(above_hull)
+
+
+def test_at_most_five_unique_structures_of_a_formula_and_member_count(fold: Fold) -> None:
+    outcomes = [fold.place(_arrival(number, -2.0 + 0.02 * number)) for number in range(7)]
+    other = fold.place(_arrival(8, -1.7, member=BEN))
+
+    unique = [sum(award.reason is PointsFor.UNIQUE for award in outcome.awards) for outcome in outcomes]
+    metastable = [sum(award.reason is PointsFor.METASTABLE for award in outcome.awards) for outcome in outcomes]
+    assert unique == [1, 1, 1, 1, 1, 0, 0]
+    assert metastable == [0, 1, 0, 0, 0, 0, 0]
+    assert _points(other) == [(BEN, PointsFor.UNIQUE, 1)]
+
+
+def test_a_duplicate_belongs_to_its_first_finder_and_gets_nothing(fold: Fold) -> None:
+    first = fold.place(_arrival(1, -2.0))
+
+    outcome = fold.place(_arrival(2, -2.001, member=BEN))
+
+    assert (outcome.verdict, outcome.reason, outcome.phase) == (Verdict.DUPLICATE, Reason.DUPLICATE, first.phase)
+    assert (outcome.awards, outcome.log, outcome.points) == ((), (), ())
+    assert fold.next_number == 5
+
+
+def test_a_phase_of_the_release_is_nobody_s_find(fold: Fold) -> None:
+    outcome = fold.place(_arrival(1, -1.0, formula="Na"))
+
+    assert outcome.verdict is Verdict.DUPLICATE
+    assert outcome.phase == 1
+    assert "of the release" in outcome.sentence
+
+
+def test_another_structure_at_the_same_energy_is_a_phase_of_its_own(fold: Fold) -> None:
+    fold.place(_arrival(1, -2.0))
+
+    outcome = fold.place(_arrival(2, -1.999, crystal=_other_crystal))
+
+    assert outcome.verdict is Verdict.METASTABLE
+    assert outcome.phase == 5
+
+
+def test_a_duplicate_that_lies_a_little_lower_refines_its_phase_without_points(fold: Fold) -> None:
+    fold.place(_arrival(1, -2.0))
+
+    outcome = fold.place(_arrival(2, -2.005, member=BEN))
+    third = fold.place(_arrival(3, -2.012, member=BEN))
+
+    assert (outcome.verdict, outcome.phase, outcome.awards) == (Verdict.REFINED, 4, ())
+    assert outcome.log[0].kind is Change.REFINED
+    assert fold.kept(4).energy_per_atom == pytest.approx(-2.012)
+    assert third.verdict is Verdict.REFINED  # measured against the refined energy
+
+
+def test_a_refinement_that_reaches_the_hull_gives_its_first_finder_the_points(fold: Fold) -> None:
+    fold.place(_arrival(1, -2.0, crystal=_other_crystal, member=BEN))
+    fold.place(_arrival(2, -1.997))
+
+    outcome = fold.place(_arrival(3, -2.004, member=BEN))
+
+    assert outcome.verdict is Verdict.REFINED
+    assert (ANN, PointsFor.BACK_ON_HULL, 10) in _points(outcome)
+    assert (BEN, PointsFor.DETHRONED, -10) in _points(outcome)
+
+
+def test_a_refinement_that_reaches_the_hull_opens_its_system(fold: Fold) -> None:
+    refined = [fold.place(arrival) for arrival in OPENED_BY_REFINEMENT][-1]
+    later = fold.place(_arrival(4, -1.4, formula="ClNa3"))
+
+    assert (ANN, PointsFor.BACK_ON_HULL, 10) in _points(refined)
+    assert later.verdict is Verdict.STABLE
+    assert PointsFor.FIRST_OF_SYSTEM not in [award.reason for award in later.awards]
+
+
+def test_above_the_formation_energy_limit_nothing_is_kept(fold: Fold) -> None:
+    outcomes = [fold.place(_arrival(number, -1.3)) for number in (1, 2)]
+
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.REJECTED, Verdict.REJECTED]
+    assert all(outcome.reason is Reason.FORMATION_ENERGY and not outcome.awards for outcome in outcomes)
+    assert "0.200 eV/atom" in outcomes[0].sentence
+    assert fold.next_number == 4
+
+
+def test_a_much_lower_element_is_held_outside_hull_and_points(fold: Fold) -> None:
+    outcome = fold.place(_arrival(1, -1.05, formula="Na"))
+    compound = fold.place(_arrival(2, -2.0))
+
+    assert outcome.verdict is Verdict.HELD
+    assert (outcome.awards, outcome.log) == ((), ())
+    assert compound.formation_energy_per_atom == pytest.approx(-0.5)
+    assert compound.position.e_above_hull_on_arrival == pytest.approx(-0.5)
+
+
+def test_what_repeats_a_held_structure_is_its_duplicate_and_never_refines_it(fold: Fold) -> None:
+    held = fold.place(_arrival(1, -1.05, formula="Na"))
+
+    outcome = fold.place(_arrival(2, -1.055, formula="Na", member=BEN))
+
+    assert (outcome.verdict, outcome.phase) == (Verdict.DUPLICATE, held.phase)
+    assert fold.kept(4).energy_per_atom == pytest.approx(-1.05)
+
+
+@pytest.mark.parametrize(
+    ("coverage", "verdict"),
+    [(Coverage.ELEMENTS, Verdict.STABLE), (Coverage.PROTOTYPES, Verdict.HELD), (Coverage.FULL, Verdict.HELD)],
+)
+def test_a_deep_find_is_held_where_the_release_knows_compounds(coverage: Coverage, verdict: Verdict) -> None:
+    fold = Fold(_release(coverage), RULES)
+
+    outcome = fold.place(_arrival(1, -2.2))
+
+    assert outcome.verdict is verdict
+    assert bool(outcome.sentence) is (verdict is Verdict.HELD)
+
+
+def test_an_absurd_formation_energy_is_held_on_any_release(fold: Fold) -> None:
+    assert fold.place(_arrival(1, -7.0)).verdict is Verdict.HELD
+
+
+def test_without_a_reference_of_an_element_distances_are_undefined_and_points_are_none(fold: Fold) -> None:
+    outcome = fold.place(_arrival(1, -3.0, formula="ClCs"))
+    again = fold.place(_arrival(2, -3.001, formula="ClCs", member=BEN))
+
+    assert outcome.verdict is Verdict.UNDEFINED
+    assert outcome.formation_energy_per_atom is None
+    assert outcome.position.e_above_hull_on_arrival is None
+    assert outcome.awards == ()
+    assert "Cs" in outcome.sentence
+    assert again.verdict is Verdict.DUPLICATE
+
+
+@pytest.mark.parametrize(("coverage", "novel"), [(Coverage.ELEMENTS, None), (Coverage.FULL, True)])
+def test_novelty_is_defined_against_a_full_release_only(coverage: Coverage, novel: bool | None) -> None:
+    fold = Fold(_release(coverage), RULES)
+
+    assert fold.place(_arrival(1, -1.7)).is_novel is novel
+    assert fold.place(_arrival(2, -1.0, formula="Na")).is_novel is (False if novel else None)
+
+
+ARRIVALS = st.lists(
+    st.tuples(
+        st.sampled_from(["Cl", "ClNa", "ClNa3", "ClK", "ClCs", "ClKNa"]),
+        st.sampled_from([-60, -40, *range(-9, 10), 40, 80]),  # in 1.5 meV/atom, from the mixture of the elements
+        st.sampled_from([ANN, BEN]),
+        st.sampled_from([_crystal, _other_crystal]),
+    ),
+    min_size=2,
+    max_size=14,
+)
+
+
+OPENED_AT_ONCE = (_arrival(1, -1.6),)
+OPENED_BY_REFINEMENT = (
+    _arrival(1, -1.501),  # below the elements, but by less than makes it stable
+    _arrival(2, -1.5015, crystal=_other_crystal),
+    _arrival(3, -1.508),
+)
+
+
+def _energy(formula: str, step: int) -> float:
+    fractions = Formula.parse(formula).fractions
+    return sum(part * REFERENCES.get(symbol, 0.0) for symbol, part in fractions.items()) + 0.0015 * step
+
+
+def _restored(fold: Fold, outcomes: Sequence[Outcome], rules: Rules) -> Fold:
+    """A new fold from what a database keeps of an old one."""
+    of_release = {phase.number: phase.energy_per_atom for phase in fold.release.phases}
+    kept: list[KeptPhase] = [replace(fold.kept(number)) for number in range(1, fold.next_number)]
+    changed = [phase for phase in kept if of_release.get(phase.number) != phase.energy_per_atom]
+    awards: list[Award] = [award for outcome in outcomes for award in outcome.awards]
+    fresh = Fold(fold.release, rules)
+    fresh.restore(changed, awards)
+    return fresh
+
+
+@given(drawn=ARRIVALS, cut=st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_a_restored_fold_goes_on_exactly_as_the_one_that_never_stopped(
+    drawn: list[tuple[str, int, int, Callable[[str], Crystal]]], cut: float
+) -> None:
+    arrivals = [
+        _arrival(number, _energy(formula, step), formula=formula, member=member, crystal=crystal)
+        for number, (formula, step, member, crystal) in enumerate(drawn, 1)
+    ]
+    here = round(cut * len(arrivals))
+    steady = Fold(_release(compounds=[("ClK", -1.51)]), RULES)
+    before = [steady.place(arrival) for arrival in arrivals[:here]]
+
+    restored = _restored(steady, before, RULES)
+
+    assert [restored.place(arrival) for arrival in arrivals[here:]] == [
+        steady.place(arrival) for arrival in arrivals[here:]
+    ]
+
+
+@pytest.mark.parametrize("stable", [10.0, 0.0])
+@pytest.mark.parametrize("opening", [OPENED_BY_REFINEMENT, OPENED_AT_ONCE], ids=["refined", "at once"])
+def test_a_restored_fold_knows_which_systems_are_open(opening: Sequence[Arrival], stable: float) -> None:
+    rules = replace(RULES, points=Points(stable=stable, first_of_system=stable / 2))
+    steady = Fold(_release(), rules)
+    before = [steady.place(arrival) for arrival in opening]
+
+    restored = _restored(steady, before, rules)
+
+    last = _arrival(9, -1.4, formula="ClNa3")
+    outcome = restored.place(last)
+    assert outcome.verdict is Verdict.STABLE
+    assert outcome == steady.place(last)
