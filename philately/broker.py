@@ -16,6 +16,11 @@ log = logging.getLogger(__name__)
 QUEUES = ("parse", "relax", "place")
 
 
+def queue_name(queue: str) -> str:
+    """The queue's name at the broker, which several installations may share."""
+    return f"{settings.QUEUE_PREFIX}{queue}"
+
+
 def _filesystem_options() -> dict[str, object]:
     """kombu's filesystem transport, looked at five times a second; its messages move through a folder of our own."""
     folders = {name: settings.BROKER_DIR / name for name in ("messages", "control", "tmp")}
@@ -37,8 +42,8 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
-    task_default_queue="parse",
-    task_queues=[Queue(name) for name in QUEUES],
+    task_default_queue=queue_name("parse"),
+    task_queues=[Queue(queue_name(name)) for name in QUEUES],
     broker_connection_retry_on_startup=True,
     worker_hijack_root_logger=False,
     worker_send_task_events=False,
@@ -55,7 +60,7 @@ def ring(task: str, key: int, *, queue: str, times: int = 1) -> None:
     def send() -> None:
         try:
             for _ in range(times):
-                app.send_task(f"philately.tasks.{task}", [key], queue=queue, retry=False)
+                app.send_task(f"philately.tasks.{task}", [key], queue=queue_name(queue), retry=False)
         except (OperationalError, OSError) as error:
             log.warning("the broker does not answer, the sweeper will ring for %s(%s): %s", task, key, error)
 

@@ -140,6 +140,7 @@ SHARD_SIZE = env.int("SHARD_SIZE", 1000)  # structures
 
 # Celery carries doorbells only; the database is the queue of record.
 BROKER_URL = env.str("BROKER_URL", "filesystem://")
+QUEUE_PREFIX = env.str("QUEUE_PREFIX", "")  # where installations share a broker
 BROKER_DIR = DATA_DIR / "broker"
 
 # Work. Leases are renewed while work goes on; what outlives its lease is taken from its worker.

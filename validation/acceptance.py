@@ -1,11 +1,13 @@
-"""What a relaxed crystal must satisfy to be placed: that its relaxation converged, then the checks of its structure."""
+"""What a structure must satisfy to be relaxed, and what its relaxation must satisfy to be placed."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from validation.checks import check_relaxed
+from validation.checks import check_initial, check_relaxed
+from validation.cif import read_block
 from validation.crystal import Crystal
+from validation.reduction import primitive
 from validation.relaxation import Stopped
 from validation.rules import Reason, Rejected, RelaxationSettings, Rules
 
@@ -26,6 +28,17 @@ class HowItEnded(Protocol):
     def smax_ev_per_ang3(self) -> float | None: ...
     @property
     def note(self) -> str: ...
+
+
+def accept_initial(text: str, rules: Rules, known_elements: frozenset[str], *, first_line: int = 1) -> Crystal:
+    """Phase 1 of one structure: read it, check it as it was written, and reduce it to the primitive cell.
+
+    The checks come before the reduction, so that sentences name the file's own sites and a hostile cell never reaches
+    the symmetry search. first_line: where the text begins in its file. Raises Rejected.
+    """
+    crystal = read_block(text, rules, first_line=first_line)
+    check_initial(crystal, rules, known_elements)
+    return primitive(crystal)
 
 
 def accept_relaxed(

@@ -18,13 +18,10 @@ from hull.reference import Release
 from validation.acceptance import accept_relaxed
 from validation.archive import Member, UploadLimits, open_upload
 from validation.blocks import decode, split_blocks
-from validation.checks import check_initial
-from validation.cif import read_block
 from validation.crystal import Crystal
 from validation.matching import find_twin, match_key
 from validation.placing import Arrival, Fold, Outcome
 from validation.potentials import Judge
-from validation.reduction import primitive
 from validation.relaxation import Relaxation, relax
 from validation.rules import Reason, Rejected, RelaxationSettings, Rules
 from validation.scales import scale_digest, scale_of
@@ -111,8 +108,8 @@ OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Parsed:
-    """crystal: the primitive cell, or why there is none; twin_of: arrival number."""
+class Checked:
+    """What phase 1 made of a submission. crystal: the primitive cell, or why there is none; twin_of: arrival number."""
 
     submission: Submission
     crystal: Crystal | Rejected
@@ -120,7 +117,7 @@ class _Parsed:
 
     @property
     def original(self) -> Crystal | None:
-        """The crystal to relax; none for what was rejected or is a twin."""
+        """The crystal to relax; None for what was rejected or is a twin."""
         return self.crystal if isinstance(self.crystal, Crystal) and self.twin_of is None else None
 
 
@@ -143,16 +140,15 @@ def judge_files(
     if release.scale_digest != scale_digest(scale_of(judge, settings)):
         raise WrongRelease(f"release {release.name} is not on the scale of {judge.name} with these settings")
     submissions = list(read_uploads(uploads, limits))
-    read = (_parse(submission, rules, judge.elements) for submission in _counted(submissions, Stage.PARSE, on_progress))
-    parsed = _mark_twins(read, rules)
-    to_relax = [(item.submission.arrival, item.original) for item in parsed if item.original is not None]
+    checked = check_submissions(_counted(submissions, Stage.PARSE, on_progress), rules, judge.elements)
+    to_relax = [(item.submission.arrival, item.original) for item in checked if item.original is not None]
     relaxed = {
         arrival: relax(crystal, judge, settings) for arrival, crystal in _counted(to_relax, Stage.RELAX, on_progress)
     }
     sequencer = _Sequencer(Fold(release, rules), settings)
     return [
         sequencer.report(item, relaxed.get(item.submission.arrival))
-        for item in _counted(parsed, Stage.PLACE, on_progress)
+        for item in _counted(checked, Stage.PLACE, on_progress)
     ]
 
 
@@ -166,13 +162,19 @@ def read_uploads(uploads: Iterable[Upload], limits: UploadLimits | None = None) 
                 arrival = submission.arrival
 
 
-def parse(submission: Submission, rules: Rules, known_elements: frozenset[str]) -> Crystal:
-    """Phase 1 of one structure: the checked primitive cell. Raises Rejected."""
-    if submission.problem is not None:
-        raise submission.problem
-    crystal = primitive(read_block(submission.text, rules, first_line=submission.line))
-    check_initial(crystal, rules, known_elements)
-    return crystal
+def check_submissions(submissions: Iterable[Submission], rules: Rules, known_elements: frozenset[str]) -> list[Checked]:
+    """Phase 1: read, check and find twins, in order of arrival. known_elements: symbols that the judge knows."""
+    originals: dict[tuple[str, int], list[tuple[int, Crystal]]] = defaultdict(list)
+    checked = []
+    for submission in submissions:
+        crystal, twin_of = _parsed(submission, rules, known_elements), None
+        if isinstance(crystal, Crystal):
+            earlier = originals[match_key(crystal), len(crystal)]
+            twin_of = find_twin(crystal, earlier, rules.twin)
+            if twin_of is None:  # a twin is no original for later ones
+                earlier.append((submission.arrival, crystal))
+        checked.append(Checked(submission, crystal, twin_of))
+    return checked
 
 
 def awards_of(reports: Iterable[Report]) -> list[tuple[str, Award]]:
@@ -205,26 +207,15 @@ def _submissions(member: Member, sender: str, first_arrival: int) -> Iterator[Su
     yield Submission(first_arrival, sender, member.name, problem=problem)
 
 
-def _parse(submission: Submission, rules: Rules, known_elements: frozenset[str]) -> _Parsed:
+def _parsed(submission: Submission, rules: Rules, known_elements: frozenset[str]) -> Crystal | Rejected:
+    if submission.problem is not None:
+        return submission.problem
     try:
-        return _Parsed(submission, parse(submission, rules, known_elements))
+        crystal = primitive(read_block(submission.text, rules, first_line=submission.line))
+        check_initial(crystal, rules, known_elements)
     except Rejected as rejection:
-        return _Parsed(submission, rejection)
-
-
-def _mark_twins(parsed: Iterable[_Parsed], rules: Rules) -> list[_Parsed]:
-    """In order of arrival; a twin is no original for later ones."""
-    originals: dict[tuple[str, int], list[tuple[int, Crystal]]] = defaultdict(list)
-    marked = []
-    for item in parsed:
-        crystal, twin_of = item.crystal, None
-        if isinstance(crystal, Crystal):
-            earlier = originals[match_key(crystal), len(crystal)]
-            twin_of = find_twin(crystal, earlier, rules.twin)
-            if twin_of is None:
-                earlier.append((item.submission.arrival, crystal))
-        marked.append(_Parsed(item.submission, crystal, twin_of))
-    return marked
+        return rejection
+    return crystal
 
 
 class _Sequencer:
@@ -235,7 +226,7 @@ class _Sequencer:
         self.settings = settings
         self._members: dict[str, int] = {}
 
-    def report(self, item: _Parsed, relaxed: Relaxation | None) -> Report:
+    def report(self, item: Checked, relaxed: Relaxation | None) -> Report:
         crystal = item.crystal
         if isinstance(crystal, Rejected):
             return _report(item, Ended.REJECTED, reason=crystal.reason, sentence=crystal.detail)
@@ -263,7 +254,7 @@ class _Sequencer:
 
 
 def _report(
-    item: _Parsed,
+    item: Checked,
     ended: Ended,
     *,
     reason: Reason | None,

@@ -105,8 +105,8 @@ def relax_release(
 def _phase(number: int, source: Source, judge: Judge, settings: RelaxationSettings, rules: Rules) -> ReferencePhase:
     if source.crystal is None:
         raise source.problem or Rejected(Reason.UNREADABLE, "there is no structure")
+    check_initial(source.crystal, rules, judge.elements)
     initial = primitive(source.crystal)
-    check_initial(initial, rules, judge.elements)
     result = relax(initial, judge, settings)
     accept_relaxed(initial, result.crystal, result, rules=rules, settings=settings)
     return reference_phase(number, result.crystal, result.energy_per_atom, label=source.label[:200])

@@ -15,7 +15,8 @@ from philately.domain.locks import Hold, lock
 from philately.models import Batch, Candidate, CandidateDetail, Membership, Season, Shard
 from philately.states import BatchState, CandidateState
 from validation.archive import ArchiveRefused, Member, UploadLimits, open_upload
-from validation.blocks import decode, split_blocks
+from validation.blocks import Block, decode, split_blocks
+from validation.rules import Rejected
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class _Row:
     file: str
     block: str
     shard: int
+    line: int = 1
     offset: int = 0
     length: int = 0
     reason: str = ""
@@ -168,17 +170,23 @@ def _read_batch(batch: Batch, hold: Hold) -> None:
 
 def _rows(members: Iterable[Member], shards: _Shards) -> Iterator[_Row]:
     for member in members:
-        if member.problem is not None or member.data is None:
-            reason, sentence = (
-                (member.problem.reason, member.problem.detail) if member.problem else ("UNREADABLE", "it is empty")
-            )
-            shard, offset = shards.add(b"")
-            yield _Row(member.name, "", shard, offset, 0, reason, sentence)
+        try:
+            blocks = _blocks(member)
+        except Rejected as problem:
+            shard, _ = shards.add(b"")
+            yield _Row(member.name, "", shard, reason=problem.reason, sentence=problem.detail)
             continue
-        for block in split_blocks(decode(member.data)):
-            text = block.text.encode()
+        for block in blocks:
+            text = block.text.encode(errors="replace")
             shard, offset = shards.add(text)
-            yield _Row(member.name, block.name[:255], shard, offset, len(text))
+            yield _Row(member.name, block.name[:255], shard, block.line, offset, len(text))
+
+
+def _blocks(member: Member) -> list[Block]:
+    """Raises Rejected where the member cannot be read."""
+    if member.problem is not None:
+        raise member.problem
+    return split_blocks(decode(member.data or b""))
 
 
 def _write(batch: Batch, rows: list[_Row], shards: _Shards) -> None:
@@ -209,6 +217,7 @@ def _write(batch: Batch, rows: list[_Row], shards: _Shards) -> None:
                 candidate=candidate,
                 file=row.file[-255:],
                 block=row.block,
+                line=row.line,
                 offset=row.offset,
                 length=row.length,
                 sentence=row.sentence,

@@ -17,10 +17,8 @@ from philately.domain import files, twins
 from philately.domain.transitions import expired, lease_end, move
 from philately.models import Candidate, CandidateDetail, Season, Shard
 from philately.states import CandidateState, ShardState, Stage
-from validation.checks import check_initial
-from validation.cif import read_block
+from validation.acceptance import accept_initial
 from validation.crystal import Crystal
-from validation.reduction import primitive
 from validation.rules import Reason, Rejected, Rules
 
 log = logging.getLogger(__name__)
@@ -76,8 +74,7 @@ def _read(candidate: Candidate, text: bytes, rules: Rules, known: frozenset[str]
     block = text[detail.offset : detail.offset + detail.length].decode()
     try:
         with _time_limit(settings.PARSE_LIMIT_S):
-            crystal = primitive(read_block(block, rules))
-            check_initial(crystal, rules, known)
+            crystal = accept_initial(block, rules, known, first_line=detail.line)
     except Rejected as rejection:
         return _Result(candidate, rejection=rejection)
     except TimeoutError:

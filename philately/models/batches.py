@@ -125,6 +125,7 @@ class CandidateDetail(models.Model):
     candidate = models.OneToOneField(Candidate, models.CASCADE, primary_key=True, related_name="detail")
     file = models.CharField(max_length=255)
     block = models.CharField(max_length=255, blank=True)
+    line = models.PositiveIntegerField(default=1, help_text="where the block begins in its file")
     offset = models.PositiveBigIntegerField(help_text="bytes, in the decompressed shard")
     length = models.PositiveBigIntegerField(help_text="bytes")
     sentence = models.TextField(blank=True, help_text="why it was rejected, parked, failed or set aside")

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from philately.broker import queue_name
 from philately.domain.defaults import ensure_practice_season
 from philately.service.supervisor import Child, Supervisor
 
@@ -65,6 +66,15 @@ def _worker(name: str) -> list[str]:
     """A Celery worker with one child process, so that a time limit or a kill costs that child alone."""
     return [
         *(sys.executable, "-m", "celery", "--app", "philately.broker", "--quiet", "worker"),
-        *("--queues", name.split("-")[0], "--concurrency", "1", "--pool", "prefork", "--hostname", f"{name}@%h"),
+        *(
+            "--queues",
+            queue_name(name.split("-")[0]),
+            "--concurrency",
+            "1",
+            "--pool",
+            "prefork",
+            "--hostname",
+            f"{name}@%h",
+        ),
         *("--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"),
     ]

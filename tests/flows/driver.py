@@ -1,0 +1,103 @@
+"""A season's life from outside pytest's database: ``python tests/flows/driver.py DEED …`` in a platform's environment.
+
+prepare: migrate, build the emt release, open a season.
+submit FILE USER: hand a file in.
+wait STATE N SECONDS: until so many are in it; prints the states as JSON.
+result: everything that must not depend on workers, as JSON.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "philately.settings")
+
+import django
+
+django.setup()
+
+from django.core.files.uploadedfile import SimpleUploadedFile  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+
+from philately.domain.intake import Method, accept_upload  # noqa: E402
+from philately.domain.releases import import_release  # noqa: E402
+from philately.domain.seasons import SeasonPlan, join, open_season  # noqa: E402
+from philately.models import (  # noqa: E402
+    Candidate,
+    HullPoint,
+    LogEntry,
+    Placement,
+    RelaxationFact,
+    ScoreEntry,
+    Season,
+    User,
+)
+from philately.states import FINAL  # noqa: E402
+
+
+def prepare() -> None:
+    from tests.releases import write_emt_release  # late: the other deeds need no relaxation
+
+    call_command("migrate", verbosity=0)
+    path = Path(tempfile.mkdtemp()) / "emt-elements.parquet"
+    write_emt_release(path)
+    release, _ = import_release(path)
+    open_season(SeasonPlan(slug="alloys", name="Alloys", release=release))
+
+
+def submit(file: str, user: str) -> None:
+    season = Season.objects.get()
+    member = join(season, User.objects.get_or_create(username=user)[0])
+    path = Path(file)
+    upload = SimpleUploadedFile(path.name, path.read_bytes())
+    accept_upload(member, upload, Method("strained alloys"), consent=True)
+
+
+def wait(state: str, at_least: str, seconds: str) -> None:
+    """Until so many candidates are in a state, or everything is final; with the state ``final`` only the latter."""
+    until = time.monotonic() + float(seconds)
+    while time.monotonic() < until:
+        states = Counter(Candidate.objects.values_list("state", flat=True))
+        unread = Season.objects.get().batches.filter(state="uploaded").exists()
+        final = bool(states) and not unread and set(states) <= {str(name) for name in FINAL}
+        if final or (state != "final" and states[state] >= int(at_least)):
+            print(json.dumps(states))
+            return
+        time.sleep(0.1)
+    sys.exit(f"not there after {seconds} s: {dict(states)}")
+
+
+def result() -> None:
+    run = Season.objects.get().official_run
+    candidates = Candidate.objects.order_by("arrival").values_list(
+        "arrival", "state", "reason", "formula", "content_hash", "twin_of__arrival", "detail__file"
+    )
+    placements = Placement.objects.filter(run=run).order_by("candidate__arrival")
+    figures = ("energy_per_atom", "formation_energy_per_atom", "e_above_hull_on_arrival", "decomposition_energy")
+    log = LogEntry.objects.filter(run=run).order_by("position")
+    scores = ScoreEntry.objects.filter(run=run).order_by("number")
+    points = HullPoint.objects.filter(run=run).order_by("formula")
+    print(
+        json.dumps(
+            {
+                "candidates": list(candidates),
+                "placements": list(
+                    placements.values_list("candidate__arrival", "verdict", "reason", "phase__number", *figures)
+                ),
+                "log": list(log.values_list("position", "kind", "phase__number", "by__number", "candidate__arrival")),
+                "scores": list(scores.values_list("number", "points", "reason", "phase__number", "candidate__arrival")),
+                "hull": list(points.values_list("formula", "hull_energy", "lowest_energy", "is_vertex")),
+                "relaxations": RelaxationFact.objects.count(),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    deed, *arguments = sys.argv[1:]
+    {"prepare": prepare, "submit": submit, "wait": wait, "result": result}[deed](*arguments)

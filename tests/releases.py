@@ -1,0 +1,33 @@
+"""The emt release that tests judge with: seven fcc metals, relaxed when a test run first needs them."""
+
+from pathlib import Path
+
+from ase.build import bulk
+
+from hull.reference import Coverage, Release, write_release
+from validation.crystal import Crystal
+from validation.potentials import load_judge
+from validation.references import reference_phase
+from validation.relaxation import relax
+from validation.rules import RelaxationSettings
+from validation.scales import scale_digest, scale_of
+
+
+def emt_release() -> Release:
+    judge, settings = load_judge("emt"), RelaxationSettings()
+    phases = []
+    for number, symbol in enumerate(sorted(judge.elements), start=1):
+        result = relax(Crystal.from_atoms(bulk(symbol)), judge, settings)
+        phases.append(reference_phase(number, result.crystal, result.energy_per_atom, label="fcc"))
+    scale = scale_of(judge, settings)
+    return Release(
+        name="emt-elements",
+        coverage=Coverage.ELEMENTS,
+        scale=scale,
+        scale_digest=scale_digest(scale),
+        phases=tuple(phases),
+    )
+
+
+def write_emt_release(path: Path) -> None:
+    write_release(emt_release(), path)
