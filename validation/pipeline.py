@@ -211,11 +211,9 @@ def _parsed(submission: Submission, rules: Rules, known_elements: frozenset[str]
     if submission.problem is not None:
         return submission.problem
     try:
-        crystal = primitive(read_block(submission.text, rules, first_line=submission.line))
-        check_initial(crystal, rules, known_elements)
+        return accept_initial(submission.text, rules, known_elements, first_line=submission.line)
     except Rejected as rejection:
         return rejection
-    return crystal
 
 
 class _Sequencer:
