@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hull.reference import Release
-from validation.acceptance import accept_relaxed
+from validation.acceptance import accept_initial, accept_relaxed
 from validation.archive import Member, UploadLimits, open_upload
 from validation.blocks import decode, split_blocks
 from validation.crystal import Crystal
