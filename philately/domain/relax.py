@@ -1,8 +1,10 @@
 """Phase 2: claim, relax, save each structure as it finishes. Relaxations are facts that every season shares."""
 
 import logging
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 from django.conf import settings
@@ -23,6 +25,8 @@ from validation.scales import scale_digest, scale_of
 from validation.spacegroup import space_group_number
 
 log = logging.getLogger(__name__)
+
+_GRACE_S = 30.0  # a relaxation that heeds its limit has ended by then
 
 
 class WrongScale(Exception):
@@ -130,7 +134,23 @@ def _relaxed(candidate: Candidate, initial: Crystal, judge: Judge, stop: Callabl
 
     renew(str(candidate.lease))
     how = settings_of(candidate.season.scale)
-    return relax(initial, judge, how, time_limit_s=settings.RELAX_LIMIT_S, on_step=heartbeat)
+    with _killed_after(settings.RELAX_LIMIT_S + _GRACE_S):
+        return relax(initial, judge, how, time_limit_s=settings.RELAX_LIMIT_S, on_step=heartbeat)
+
+
+@contextmanager
+def _killed_after(seconds: float) -> Iterator[None]:
+    """End this process where a single step hangs in compiled code, which no exception reaches.
+
+    The pool starts another one, and the sweeper takes the structure back.
+    """
+    previous = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
 
 
 def _known_fact(candidate: Candidate) -> RelaxationFact | None:

@@ -24,6 +24,7 @@ class Platform:
     environment: dict[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    address: str = ""
 
     def driver(self, *arguments: str, timeout_s: float = 120) -> Any:
         """Do a deed of the driver; returns what it printed as JSON, if anything."""
@@ -42,8 +43,10 @@ class Platform:
         """The end of what its processes said."""
         return self.log.read_text()[-4000:] if self.log.exists() else ""
 
-    def start(self, *options: str) -> None:
-        command = [sys.executable, "manage.py", "up", "--no-web", "--no-season", "--relax-workers", "2", *options]
+    def start(self, *options: str, web: bool = False) -> None:
+        """Start it; with the web server also the practice season."""
+        without = [] if web else ["--no-web", "--no-season"]
+        command = [sys.executable, "manage.py", "up", "--relax-workers", "2", *without, *options]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
 
