@@ -1,0 +1,41 @@
+"""Reading: what pages, API and commands show. Nothing here writes; each function says what it costs in queries."""
+
+from philately.queries.batches import Progress, Tallies, batches_of, progress_of, tallies_of, visible_batch
+from philately.queries.dumps import Dump, latest_dump
+from philately.queries.positions import e_above_hull_now, provisional_positions, with_distance
+from philately.queries.seasons import Queue, View, queue_of, seasons_with_counts, view_of
+from philately.queries.stable import StablePage, StablePhase, newest_finds, stable_counts, stable_page
+from philately.queries.standings import Leaderboard, Standing, leaderboard
+from philately.queries.table import BatchRow, Part, Table, all_rows, table_of
+
+__all__ = [
+    "BatchRow",
+    "Dump",
+    "Leaderboard",
+    "Part",
+    "Progress",
+    "Queue",
+    "StablePage",
+    "StablePhase",
+    "Standing",
+    "Table",
+    "Tallies",
+    "View",
+    "all_rows",
+    "batches_of",
+    "e_above_hull_now",
+    "latest_dump",
+    "leaderboard",
+    "newest_finds",
+    "progress_of",
+    "provisional_positions",
+    "queue_of",
+    "seasons_with_counts",
+    "stable_counts",
+    "stable_page",
+    "table_of",
+    "tallies_of",
+    "view_of",
+    "visible_batch",
+    "with_distance",
+]

@@ -1,0 +1,85 @@
+"""Distances from the hull as it is now."""
+
+from collections.abc import Collection, Iterable
+from itertools import combinations
+
+from django.db.models import Case, F, FloatField, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import Least
+
+from hull.entries import Entry, Formula
+from hull.store import STABLE_TOLERANCE, HullStore, Position
+from philately.models import Candidate, HullPoint, Phase, Run
+from philately.states import PhaseStatus
+
+_MAX_SYSTEMS = 2000  # that one query names; more waiting candidates than that go without a provisional position
+
+
+def distance(energy_per_atom: float, point: HullPoint | None) -> float | None:
+    """e_above_hull (eV/atom, >= 0) of an energy at the point's composition; None where the hull is undefined there.
+
+    The same arithmetic as ``HullStore.e_above_hull``, so that pages and dumps show the same number.
+    """
+    if point is None or (point.hull_energy is None and not point.is_vertex):
+        return None
+    lowest, hull = point.lowest_energy, point.hull_energy
+    return max(0.0, energy_per_atom - (lowest if hull is None else min(lowest, hull)))
+
+
+def e_above_hull_now(phase: Phase, point: HullPoint | None) -> float | None:
+    """Of a phase and the hull point of its formula; None while it is held or undefined."""
+    return distance(phase.energy_per_atom, point) if phase.status == PhaseStatus.ON_RECORD else None
+
+
+def with_distance(phases: QuerySet[Phase]) -> QuerySet[Phase]:
+    """Phases on record with ``above``: as ``e_above_hull_now`` says, but not cut off at 0."""
+    lowest, hull = F("lowest_energy"), F("hull_energy")
+    ground = (
+        HullPoint.objects.filter(Q(hull_energy__isnull=False) | Q(is_vertex=True))
+        .filter(run=OuterRef("run"), formula=OuterRef("formula"))
+        .annotate(ground=Case(When(hull_energy__isnull=True, then=lowest), default=Least(lowest, hull)))
+        .values("ground")[:1]
+    )
+    above = F("energy_per_atom") - Subquery(ground, output_field=FloatField())
+    return phases.filter(status=PhaseStatus.ON_RECORD).annotate(above=above)
+
+
+def on_hull(run: Run | None) -> QuerySet[Phase]:
+    """The phases on the hull now, those of the release included."""
+    return with_distance(Phase.objects.filter(run=run)).filter(above__lte=STABLE_TOLERANCE)  # type: ignore[misc]  # annotated
+
+
+def provisional_positions(run: Run | None, waiting: Iterable[Candidate]) -> dict[int, Position]:
+    """Where relaxed candidates would sit if they were placed now, by candidate; one query for all of them.
+
+    Only what is on the hull, and what shares a candidate's formula, can compete with it. Needs ``relaxation``.
+    """
+    relaxed = [
+        (one.pk, Formula.parse(one.formula), one.relaxation.energy_per_atom) for one in waiting if one.relaxation
+    ]
+    systems: set[str] = set()
+    for _, formula, _ in relaxed:
+        if len(systems) < _MAX_SYSTEMS:
+            systems |= subsystems(formula.elements)
+    within = [one for one in relaxed if one[1].chemical_system in systems]
+    if run is None or not within:
+        return {}
+    store = _store(run, systems, {str(formula) for _, formula, _ in within})
+    return {pk: store.position(formula, energy) for pk, formula, energy in within if energy is not None}
+
+
+def subsystems(elements: Collection[str]) -> set[str]:
+    """The chemical system of these elements and every one within it."""
+    ordered = sorted(elements)
+    return {"-".join(part) for n in range(1, len(ordered) + 1) for part in combinations(ordered, n)}
+
+
+def _store(run: Run, systems: set[str], formulas: set[str]) -> HullStore:
+    competing = with_distance(Phase.objects.filter(run=run, chemical_system__in=systems)).filter(
+        Q(above__lte=STABLE_TOLERANCE) | Q(formula__in=formulas)
+    )
+    store = HullStore(str(run.scale_id))
+    store.insert_many(
+        Entry(number, Formula.parse(formula), energy)
+        for number, formula, energy in competing.values_list("number", "formula", "energy_per_atom")
+    )
+    return store

@@ -1,0 +1,95 @@
+"""The stable set: what the judge predicts to lie on the hull."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from philately.models import Phase, Placement
+from philately.queries.positions import on_hull
+from philately.queries.seasons import View
+
+
+@dataclass(frozen=True, slots=True)
+class StablePhase:
+    """finder and found_at: None for a phase of the release. e_above_hull: eV/atom."""
+
+    number: int
+    formula: str
+    chemical_system: str
+    energy_per_atom: float
+    formation_energy_per_atom: float | None
+    e_above_hull: float
+    finder: str | None
+    found_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StablePage:
+    """following: what to ask for as ``after`` to get the next page; None on the last."""
+
+    phases: tuple[StablePhase, ...]
+    following: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StableCounts:
+    """On the hull now; of them found by participants."""
+
+    total: int
+    found: int
+
+
+def stable_page(
+    view: View, *, system: str = "", found_only: bool = False, after: str = "", size: int = 100
+) -> StablePage:
+    """By formula, the release's phases included unless ``found_only``. One query."""
+    phases = _visible(view).filter(formula__gt=after)
+    if system:
+        phases = phases.filter(chemical_system=system)
+    if found_only:
+        phases = phases.filter(first_candidate__isnull=False)
+    rows = list(_with_finder(phases).order_by("formula", "number")[: size + 1])
+    following = rows[size - 1].formula if len(rows) > size else None
+    return StablePage(tuple(_stable(phase) for phase in rows[:size]), following)
+
+
+def newest_finds(view: View, size: int = 10) -> list[StablePhase]:
+    """What participants found last and is on the hull still. One query."""
+    found = _visible(view).filter(first_candidate__isnull=False)
+    return [_stable(phase) for phase in _with_finder(found).order_by("-number")[:size]]
+
+
+def stable_counts(view: View) -> StableCounts:
+    """Two queries."""
+    phases = _visible(view)
+    return StableCounts(phases.count(), phases.filter(first_candidate__isnull=False).count())
+
+
+def _visible(view: View) -> QuerySet[Phase]:
+    phases = on_hull(view.season.official_run)
+    if view.veiled:
+        own = Q(first_candidate__batch__owner__in=view.members)
+        phases = phases.filter(Q(first_candidate__isnull=True) | own)
+    return phases
+
+
+def _with_finder(phases: QuerySet[Phase]) -> QuerySet[Phase]:
+    placed = Placement.objects.filter(run=OuterRef("run"), candidate=OuterRef("first_candidate"))
+    return phases.select_related("first_candidate__batch__owner__user").annotate(
+        found_at=Subquery(placed.values("placed_at")[:1])
+    )
+
+
+def _stable(phase: Phase) -> StablePhase:
+    found = phase.first_candidate
+    return StablePhase(
+        number=phase.number,
+        formula=phase.formula,
+        chemical_system=phase.chemical_system,
+        energy_per_atom=phase.energy_per_atom,
+        formation_energy_per_atom=phase.formation_energy_per_atom,
+        e_above_hull=max(0.0, phase.above),  # type: ignore[attr-defined]  # annotated
+        finder=found.batch.owner.user.username if found else None,
+        found_at=phase.found_at,  # type: ignore[attr-defined]  # annotated
+    )

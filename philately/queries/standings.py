@@ -1,0 +1,137 @@
+"""The leaderboard of a season's official run."""
+
+from dataclasses import dataclass
+
+from django.db.models import Count, Q, QuerySet, Sum
+
+from hull.store import STABLE_TOLERANCE
+from philately.models import Candidate, Membership, Phase, Placement, Run, ScoreEntry
+from philately.queries.positions import with_distance
+from philately.queries.seasons import View
+from philately.states import CandidateState, PhaseStatus, Role
+from validation.placing import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Of one participant. Finds are phases that they found first, where they sit now; rates are over all submitted."""
+
+    member: int
+    name: str
+    rank: int
+    paid: float  # points that stay
+    provisional: float  # points for the hull, until the round closes
+    submitted: int
+    valid: int  # accepted by the rules, twins and duplicates included
+    unique: int
+    metastable: int  # on the hull or not far above it
+    stable: int
+
+    @property
+    def points(self) -> float:
+        return self.paid + self.provisional
+
+    @property
+    def valid_rate(self) -> float | None:
+        return self._rate(self.valid)
+
+    @property
+    def unique_rate(self) -> float | None:
+        return self._rate(self.unique)
+
+    @property
+    def metastable_rate(self) -> float | None:
+        return self._rate(self.metastable)
+
+    @property
+    def stable_rate(self) -> float | None:
+        return self._rate(self.stable)
+
+    def _rate(self, count: int) -> float | None:
+        return count / self.submitted if self.submitted else None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """standings: best first; while the season is veiled to the viewer only their own."""
+
+    standings: tuple[Standing, ...]
+    n_participants: int
+    veiled: bool
+
+
+def leaderboard(view: View) -> Leaderboard:
+    """Six queries."""
+    season, run = view.season, view.season.official_run
+    names = dict(Membership.objects.filter(season=season, role=Role.PARTICIPANT).values_list("pk", "user__username"))
+    points = _points(run)
+    finds = _finds(run)
+    submitted = _by_member(Candidate.objects.filter(season=season), "batch__owner")
+    valid = _by_member(_valid(run), "candidate__batch__owner")
+    twins = _by_member(_valid_twins(view), "batch__owner")
+    order = sorted(names, key=lambda member: (-sum(points.get(member, (0.0, 0.0))), names[member]))
+    standings: list[Standing] = []
+    for place, member in enumerate(order, start=1):
+        paid, provisional = points.get(member, (0.0, 0.0))
+        unique, metastable, stable = finds.get(member, (0, 0, 0))
+        level = standings[-1] if standings and standings[-1].points == paid + provisional else None
+        standings.append(
+            Standing(
+                member=member,
+                name=names[member],
+                rank=level.rank if level else place,
+                paid=paid,
+                provisional=provisional,
+                submitted=submitted.get(member, 0),
+                valid=valid.get(member, 0) + twins.get(member, 0),
+                unique=unique,
+                metastable=metastable,
+                stable=stable,
+            )
+        )
+    shown = tuple(standing for standing in standings if view.shows(standing.member))
+    return Leaderboard(shown, len(names), view.veiled)
+
+
+def _points(run: Run | None) -> dict[int, tuple[float, float]]:
+    """Points that stay and provisional ones, by member."""
+    rows = (
+        ScoreEntry.objects.filter(run=run)
+        .order_by("member")
+        .values_list("member")
+        .annotate(
+            paid=Sum("points", filter=Q(provisional=False), default=0.0),
+            open=Sum("points", filter=Q(provisional=True), default=0.0),
+        )
+    )
+    return {member: (paid, provisional) for member, paid, provisional in rows}
+
+
+def _finds(run: Run | None) -> dict[int, tuple[int, int, int]]:
+    """Phases on record, those within the metastable limit of the hull and those on it, by first finder."""
+    limit = 0.0 if run is None else run.rules["metastable_ev_per_atom"]
+    rows = (
+        with_distance(Phase.objects.filter(run=run, first_candidate__isnull=False, status=PhaseStatus.ON_RECORD))
+        .order_by("first_candidate__batch__owner")
+        .values_list("first_candidate__batch__owner")
+        .annotate(
+            unique=Count("pk"),
+            metastable=Count("pk", filter=Q(above__lte=limit)),
+            stable=Count("pk", filter=Q(above__lte=STABLE_TOLERANCE)),
+        )
+    )
+    return {member: (unique, metastable, stable) for member, unique, metastable, stable in rows}
+
+
+def _valid(run: Run | None) -> QuerySet[Placement]:
+    return Placement.objects.filter(run=run).exclude(verdict=Verdict.REJECTED)
+
+
+def _valid_twins(view: View) -> QuerySet[Candidate]:
+    """A twin is as valid as the structure that it is the same as."""
+    originals = _valid(view.season.official_run).values("candidate")
+    return Candidate.objects.filter(season=view.season, state=CandidateState.PARKED, twin_of__in=originals)
+
+
+def _by_member(rows: QuerySet[Candidate] | QuerySet[Placement], owner: str) -> dict[int, int]:
+    return dict(rows.order_by(owner).values_list(owner).annotate(n=Count("pk")))

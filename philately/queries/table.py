@@ -1,0 +1,172 @@
+"""The table of a batch: what became of each of its structures."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+
+from hull.store import Position
+from philately.models import Batch, Candidate, HullPoint, Phase, Placement, Run, ScoreEntry
+from philately.queries.positions import distance, provisional_positions
+from philately.queries.seasons import View
+from philately.states import CandidateState, PhaseStatus
+
+PAGE_SIZE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A competing phase and its fraction of the atoms. formula: None where the viewer may not see it yet."""
+
+    formula: str | None
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """What became of one structure. Energies and distances in eV/atom; None where not known or undefined.
+
+    outcome: the verdict where there is one, else the state. missing: the elements for which the release has no
+    reference, so that distances are undefined. is_provisional: it waits, and the position is as of now.
+    """
+
+    candidate: int
+    arrival: int
+    file: str
+    block: str
+    formula: str
+    outcome: str
+    reason: str
+    sentence: str
+    energy_per_atom: float | None = None
+    formation_energy_per_atom: float | None = None
+    e_above_hull: float | None = None
+    e_above_hull_on_arrival: float | None = None
+    decomposition_energy: float | None = None
+    decomposition: tuple[Part, ...] = ()
+    missing: tuple[str, ...] = ()
+    points: float = 0.0
+    is_provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """following: what to ask for as ``after`` to get the next page; None on the last."""
+
+    rows: tuple[BatchRow, ...]
+    following: int | None
+
+
+def table_of(
+    view: View, batch: Batch, *, outcome: str = "", reason: str = "", after: int = 0, size: int = PAGE_SIZE
+) -> Table:
+    """A page of a batch in order of arrival; at most six queries, however many rows."""
+    run = view.season.official_run
+    wanted = _chosen(batch.candidates.filter(arrival__gt=after), run, outcome, reason)
+    candidates = list(wanted.select_related("detail", "relaxation").order_by("arrival")[: size + 1])
+    following = candidates[size - 1].arrival if len(candidates) > size else None
+    return Table(tuple(_rows(view, run, candidates[:size])), following)
+
+
+def all_rows(view: View, batch: Batch, *, outcome: str = "", reason: str = "") -> Iterator[BatchRow]:
+    """Every row, a page at a time."""
+    after: int | None = 0
+    while after is not None:
+        table = table_of(view, batch, outcome=outcome, reason=reason, after=after, size=1000)
+        yield from table.rows
+        after = table.following
+
+
+def _chosen(candidates: QuerySet[Candidate], run: Run | None, outcome: str, reason: str) -> QuerySet[Candidate]:
+    placed = Placement.objects.filter(run=run, candidate=OuterRef("pk"))
+    if outcome:
+        candidates = candidates.filter(
+            Q(state=outcome) | Q(Exists(placed.filter(verdict=outcome)), state=CandidateState.PLACED)
+        )
+    if reason:
+        candidates = candidates.filter(Q(reason=reason) | Exists(placed.filter(reason=reason)))
+    return candidates
+
+
+def _rows(view: View, run: Run | None, candidates: Sequence[Candidate]) -> Iterator[BatchRow]:
+    ids = [candidate.pk for candidate in candidates]
+    placements = {
+        row.candidate_id: row for row in Placement.objects.filter(run=run, candidate__in=ids).select_related("phase")
+    }
+    waiting = [candidate for candidate in candidates if candidate.state == CandidateState.RELAXED]
+    provisional = provisional_positions(run, waiting)
+    formulas = {candidate.formula for candidate in candidates}
+    points = {point.formula: point for point in HullPoint.objects.filter(run=run, formula__in=formulas)}
+    scores = dict(
+        ScoreEntry.objects.filter(run=run, candidate__in=ids)
+        .order_by("candidate")
+        .values_list("candidate")
+        .annotate(n=Sum("points"))
+    )
+    names = _names(view, run, placements.values(), provisional.values())
+    for candidate in candidates:
+        row = _bare(candidate)
+        if placement := placements.get(candidate.pk):
+            row = _placed(row, placement, points.get(candidate.formula), names)
+        elif position := provisional.get(candidate.pk):
+            row = _waiting(row, position, names)
+        yield replace(row, points=scores.get(candidate.pk, 0.0))
+
+
+def _names(
+    view: View, run: Run | None, placements: Iterable[Placement], positions: Iterable[Position]
+) -> dict[int, str]:
+    """The formula of every competing phase that the viewer may see, by phase number."""
+    numbers = {number for placement in placements for number, _ in placement.decomposition}
+    numbers |= {number for position in positions for number, _ in position.decomposition}
+    phases = Phase.objects.filter(run=run, number__in=numbers)
+    named = phases.values_list("number", "formula", "first_candidate__batch__owner")
+    return {number: formula for number, formula, owner in named if view.shows(owner)}
+
+
+def _parts(decomposition: Iterable[Sequence[float]], names: dict[int, str]) -> tuple[Part, ...]:
+    return tuple(Part(names.get(int(number)), fraction) for number, fraction in decomposition)
+
+
+def _bare(candidate: Candidate) -> BatchRow:
+    relaxed = candidate.state in (CandidateState.RELAXED, CandidateState.PLACED)
+    return BatchRow(
+        candidate=candidate.pk,
+        arrival=candidate.arrival,
+        file=candidate.detail.file,
+        block=candidate.detail.block,
+        formula=candidate.formula,
+        outcome=candidate.state,
+        reason=candidate.reason,
+        sentence=candidate.detail.sentence,
+        energy_per_atom=candidate.relaxation.energy_per_atom if candidate.relaxation and relaxed else None,
+    )
+
+
+def _placed(row: BatchRow, placement: Placement, point: HullPoint | None, names: dict[int, str]) -> BatchRow:
+    phase = placement.phase
+    on_record = phase is not None and phase.status == PhaseStatus.ON_RECORD
+    return replace(
+        row,
+        outcome=placement.verdict if row.outcome == CandidateState.PLACED else row.outcome,
+        reason=placement.reason or row.reason,
+        sentence=placement.sentence or row.sentence,
+        formation_energy_per_atom=placement.formation_energy_per_atom,
+        e_above_hull=distance(placement.energy_per_atom, point) if on_record else None,
+        e_above_hull_on_arrival=placement.e_above_hull_on_arrival,
+        decomposition_energy=placement.decomposition_energy,
+        decomposition=_parts(placement.decomposition, names),
+        missing=tuple(placement.missing_elements),
+    )
+
+
+def _waiting(row: BatchRow, position: Position, names: dict[int, str]) -> BatchRow:
+    return replace(
+        row,
+        e_above_hull=position.e_above_hull,
+        e_above_hull_on_arrival=position.e_above_hull_on_arrival,
+        decomposition_energy=position.decomposition_energy,
+        decomposition=_parts(position.decomposition, names),
+        missing=position.missing,
+        is_provisional=True,
+    )
