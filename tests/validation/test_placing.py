@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hull.entries import Formula
-from hull.reference import Coverage, ReferencePhase, Release
+from hull.reference import Coverage, ReferencePhase, Release, Vector
 from validation.crystal import Crystal
 from validation.placing import Arrival, Change, Fold, KeptPhase, Outcome, Verdict
 from validation.rules import Points, Reason, Rules
@@ -44,7 +44,7 @@ def _release(coverage: Coverage = Coverage.ELEMENTS, compounds: Iterable[tuple[s
             number,
             Formula.parse(formula),
             energy,
-            _vectors(_crystal(formula).lattice),
+            _three(_vectors(_crystal(formula).lattice)),
             _vectors(_crystal(formula).cart_coords),
             _crystal(formula).symbols,
             "made up",
@@ -54,8 +54,13 @@ def _release(coverage: Coverage = Coverage.ELEMENTS, compounds: Iterable[tuple[s
     return Release("made up", coverage, {}, "scale", tuple(phases))
 
 
-def _vectors(rows: object) -> tuple[tuple[float, float, float], ...]:
+def _vectors(rows: object) -> tuple[Vector, ...]:
     return tuple((float(x), float(y), float(z)) for x, y, z in rows)  # type: ignore[attr-defined]
+
+
+def _three(rows: tuple[Vector, ...]) -> tuple[Vector, Vector, Vector]:
+    first, second, third = rows
+    return first, second, third
 
 
 def _arrival(
