@@ -25,6 +25,7 @@ TIMESTAMP = (2025, 1, 1, 0, 0, 0)
 
 _THIRD = 1 / 3
 _FCC: Sequence[Vector] = ((0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0))
+_BCC: Sequence[Vector] = ((-0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.5, 0.5, -0.5))
 _CUBE: Sequence[Vector] = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 _HEXAGON: Sequence[Vector] = ((1, 0, 0), (-0.5, 0.75**0.5, 0), (0, 0, 1))
 
@@ -110,8 +111,8 @@ def l1_0(first: str, second: str, a: float, c: float) -> Cell:
     return _cell(_CUBE, (a, a, c), [(first, (0, 0, 0)), (second, (0.5, 0.5, 0.5))])
 
 
-def fcc(element: str, a: float) -> Cell:
-    return _cell(_FCC, (a, a, a), [(element, (0, 0, 0))])
+def bcc(element: str, a: float) -> Cell:
+    return _cell(_BCC, (a, a, a), [(element, (0, 0, 0))])
 
 
 def slab(cation: str, anion: str, a: float, gap: float) -> Cell:
@@ -255,7 +256,7 @@ def first_batch() -> dict[str, str]:
         "13-MgO-CsCl-type.cif": cif("MgO_B2", distorted(caesium_chloride("Mg", "O", 2.66), 13)),
         "14-three-blocks.cif": several_blocks(),
         "15-MgO-twin.cif": cif("MgO_turned", supercell(mgo, [[1, 1, 0], [-1, 1, 0], [0, 0, 1]])),
-        "16-Al-of-the-release.cif": cif("Al", distorted(fcc("Al", 4.08), 16)),
+        "16-W-of-the-release.cif": cif("W", distorted(bcc("W", 3.20), 16)),
         "17-NaW-does-not-bind.cif": cif("NaW", distorted(caesium_chloride("Na", "W", 3.55), 17)),
         "18-overlapping.cif": cif(
             "overlapping", _cell(_CUBE, (4.2, 4.2, 4.2), [("Mg", (0, 0, 0)), ("O", (0.15, 0, 0))])
