@@ -48,6 +48,10 @@ class BatchRow:
     points: float = 0.0
     is_provisional: bool = False
 
+    @property
+    def missing_text(self) -> str:
+        return ", ".join(self.missing)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -1,0 +1,1 @@
+"""Pages: form in, one domain call or query, response out."""

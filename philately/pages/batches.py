@@ -1,0 +1,172 @@
+"""A batch's page, live while it is under way, and its table as CSV."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from philately import queries
+from philately.models import Batch, User
+from philately.pages.seasons import common
+
+_PAGE_SIZE = 50
+_COLUMNS = (
+    "arrival",
+    "file",
+    "block",
+    "formula",
+    "outcome",
+    "reason",
+    "sentence",
+    "energy_per_atom",
+    "formation_energy_per_atom",
+    "e_above_hull",
+    "e_above_hull_on_arrival",
+    "decomposition_energy",
+    "decomposition",
+    "missing_elements",
+    "points",
+    "is_provisional",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which rows of the table the visitor asked for."""
+
+    outcome: str = ""
+    reason: str = ""
+    after: int = 0
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> "Asked":
+        asked = request.GET
+        return cls(asked.get("outcome", ""), asked.get("reason", ""), _number(asked.get("after", "")) or 0)
+
+    @property
+    def query(self) -> str:
+        told = {"outcome": self.outcome, "reason": self.reason, "after": self.after}
+        return urlencode({key: value for key, value in told.items() if value})
+
+    @property
+    def filters(self) -> str:
+        """The same rows from the first on."""
+        return replace(self, after=0).query
+
+
+@login_required
+@require_safe
+def batches(request: HttpRequest) -> HttpResponse:
+    assert isinstance(request.user, User)  # login_required
+    before = _number(request.GET.get("before", ""))
+    rows = queries.batches_of(request.user, before=before, size=_PAGE_SIZE)
+    following = rows[_PAGE_SIZE - 1].pk if len(rows) > _PAGE_SIZE else None
+    return render(request, "batches/batches.html", {"batches": rows[:_PAGE_SIZE], "following": following})
+
+
+@login_required
+@require_safe
+@never_cache
+def batch(request: HttpRequest, pk: int) -> HttpResponse:
+    return render(request, "batches/batch.html", _shown(request, _find(request, pk)))
+
+
+@login_required
+@require_safe
+@never_cache
+def batch_live(request: HttpRequest, pk: int) -> HttpResponse:
+    """The part that changes, for a page that has seen the state ``mark``; 204 where there is nothing new."""
+    found = _find(request, pk)
+    if request.GET.get("mark") == _mark(found, queries.progress_of(found)):
+        return HttpResponse(status=204)
+    return render(request, "batches/live.html", _shown(request, found))
+
+
+@login_required
+@require_safe
+def batch_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    found, asked = _find(request, pk), Asked.of(request)
+    view = queries.view_of(found.season, request.user)
+    rows = queries.all_rows(view, found, outcome=asked.outcome, reason=asked.reason)
+    return StreamingHttpResponse(
+        _lines(rows),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="batch-{found.pk}.csv"'},
+    )
+
+
+def _find(request: HttpRequest, pk: int) -> Batch:
+    found = queries.visible_batch(request.user, pk)
+    if found is None:
+        raise Http404("there is no such batch, or it is somebody else's")
+    return found
+
+
+def _shown(request: HttpRequest, found: Batch) -> dict[str, object]:
+    view = queries.view_of(found.season, request.user)
+    asked = Asked.of(request)
+    progress = queries.progress_of(found)
+    return {
+        **common(view),
+        "batch": found,
+        "asked": asked,
+        "progress": progress,
+        "mark": _mark(found, progress),
+        "tallies": queries.tallies_of(found),
+        "table": queries.table_of(view, found, outcome=asked.outcome, reason=asked.reason, after=asked.after),
+    }
+
+
+def _mark(found: Batch, progress: queries.Progress) -> str:
+    paused = "p" if found.season.scale.problem else ""
+    return progress.mark + paused
+
+
+class _Echo:
+    """What csv writes to: hands each line back."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _lines(rows: Iterator[queries.BatchRow]) -> Iterator[str]:
+    writer = csv.writer(_Echo())
+    yield writer.writerow(_COLUMNS)
+    for row in rows:
+        yield writer.writerow(_cells(row))
+
+
+def _cells(row: queries.BatchRow) -> tuple[object, ...]:
+    return (
+        row.arrival,
+        _inert(row.file),
+        _inert(row.block),
+        row.formula,
+        row.outcome,
+        row.reason,
+        _inert(row.sentence),
+        row.energy_per_atom,
+        row.formation_energy_per_atom,
+        row.e_above_hull,
+        row.e_above_hull_on_arrival,
+        row.decomposition_energy,
+        " + ".join(f"{part.fraction:.4f} {part.formula or 'hidden'}" for part in row.decomposition),
+        row.missing_text,
+        row.points,
+        row.is_provisional,
+    )
+
+
+def _inert(text: str) -> str:
+    """A spreadsheet takes a cell that begins like this for a formula, and file names come from anybody."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -1,0 +1,79 @@
+"""How values read on a page."""
+
+import re
+from datetime import UTC, datetime
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from philately.models import Season
+from philately.states import CandidateState
+from validation.placing import Verdict
+
+register = template.Library()
+
+_FORMULA_PART = re.compile(r"([A-Z][a-z]*)([0-9]*)")
+_VERDICTS = {
+    Verdict.STABLE: "predicted stable by {judge}",
+    Verdict.METASTABLE: "predicted metastable by {judge}",
+    Verdict.UNSTABLE: "accepted, above the hull",
+    Verdict.DUPLICATE: "duplicate",
+    Verdict.REFINED: "duplicate, lowered the energy",
+    Verdict.REJECTED: "rejected",
+    Verdict.HELD: "held for an organiser",
+    Verdict.UNDEFINED: "distance undefined",
+}
+
+
+@register.filter
+def utc(moment: datetime | None) -> str | SafeString:
+    """A moment as <time>, to the minute."""
+    if moment is None:
+        return "–"
+    moment = moment.astimezone(UTC)
+    return format_html('<time datetime="{}">{} UTC</time>', f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%Y-%m-%d %H:%M}")
+
+
+@register.filter
+def ev(energy: float | None) -> str:
+    """An energy or a distance with three decimals; a dash where there is none."""
+    return "–" if energy is None else f"{energy:.3f}".replace("-0.000", "0.000")
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+@register.filter
+def points(number: float) -> str:
+    return f"{number:g}"
+
+
+@register.filter
+def formula(text: str) -> SafeString:
+    """A formula with its amounts below the line; copied, it is the formula as it was."""
+    parts = (
+        (symbol, format_html("<sub>{}</sub>", amount) if amount else "")
+        for symbol, amount in _FORMULA_PART.findall(text)
+    )
+    return format_html_join("", "{}{}", parts)
+
+
+@register.filter
+def outcome(value: str, judge: str) -> str:
+    """A verdict or a state in words; "stable" always says by whom it is predicted."""
+    if value in _VERDICTS:
+        return _VERDICTS[Verdict(value)].format(judge=judge)
+    return CandidateState(value).label
+
+
+@register.filter
+def timing(season: Season) -> str:
+    """``upcoming``, ``open`` or ``closed``."""
+    now = timezone.now()
+    if now < season.opens_at:
+        return "upcoming"
+    return "closed" if season.closes_at is not None and now >= season.closes_at else "open"
