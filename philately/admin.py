@@ -1,0 +1,188 @@
+"""Administration for staff. Facts and evaluations can be looked at only; whatever changes them is a deed of its own."""
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.http import HttpRequest
+
+from philately import models
+
+admin.site.site_header = admin.site.site_title = "Administration"
+admin.site.register(models.User, UserAdmin)
+
+
+class ReadOnly(admin.ModelAdmin):
+    """May be looked at. Lists join what they show and count no more rows than a page has."""
+
+    show_full_result_count = False
+    list_per_page = 50
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+@admin.register(models.Season)
+class SeasonAdmin(admin.ModelAdmin):
+    """Texts and dates. Rules, scale and runs are not edited: they would change what verdicts mean."""
+
+    list_display = ("slug", "name", "scale", "visibility", "opens_at", "closes_at")
+    list_select_related = ("scale",)
+    fields = (
+        "slug",
+        "name",
+        "description",
+        "opens_at",
+        "closes_at",
+        "visibility",
+        "data_licence",
+        "scale",
+        "official_run",
+        "rules",
+        "next_arrival",
+    )
+    readonly_fields = ("slug", "visibility", "data_licence", "scale", "official_run", "rules", "next_arrival")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+@admin.register(models.Membership)
+class MembershipAdmin(admin.ModelAdmin):
+    """Who takes part as what. Only the role changes; scores belong to the membership."""
+
+    list_display = ("id", "user", "season", "role", "joined_at")
+    list_filter = ("role", "season")
+    list_select_related = ("user", "season")
+    search_fields = ("user__username",)
+    raw_id_fields = ("user",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> tuple[str, ...]:
+        return ("user", "season") if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+@admin.register(models.Scale)
+class ScaleAdmin(ReadOnly):
+    list_display = ("name", "judge", "digest", "problem", "created_at")
+
+
+@admin.register(models.Release)
+class ReleaseAdmin(ReadOnly):
+    list_display = ("name", "scale", "coverage", "n_phases", "sha256", "created_at")
+    list_select_related = ("scale",)
+
+
+@admin.register(models.ReleasePhase)
+class ReleasePhaseAdmin(ReadOnly):
+    list_display = ("id", "release_id", "number", "formula", "energy_per_atom", "label", "note")
+    search_fields = ("=formula",)
+    exclude = ("geometry",)
+
+
+@admin.register(models.Batch)
+class BatchAdmin(ReadOnly):
+    list_display = ("id", "season", "owner_name", "file_name", "method", "state", "attempts", "problem", "submitted_at")
+    list_filter = ("state", "season")
+    list_select_related = ("season", "owner__user")
+    search_fields = ("=id", "owner__user__username", "sha256")
+
+    @admin.display(description="owner")
+    def owner_name(self, batch: models.Batch) -> str:
+        return batch.owner.user.username
+
+
+@admin.register(models.Shard)
+class ShardAdmin(ReadOnly):
+    list_display = ("id", "batch_id", "number", "state", "attempts", "problem", "lease_until")
+    list_filter = ("state",)
+    search_fields = ("=batch__id",)
+
+
+@admin.register(models.Candidate)
+class CandidateAdmin(ReadOnly):
+    list_display = ("id", "season_id", "batch_id", "arrival", "formula", "n_atoms", "state", "reason", "attempts")
+    list_filter = ("state", "season")
+    search_fields = ("=id", "=formula", "=batch__id", "=content_hash")
+
+
+@admin.register(models.CandidateDetail)
+class CandidateDetailAdmin(ReadOnly):
+    list_display = ("candidate_id", "file", "block", "sentence")
+    search_fields = ("=candidate__id",)
+    exclude = ("geometry",)
+
+
+@admin.register(models.RelaxationFact)
+class RelaxationFactAdmin(ReadOnly):
+    list_display = ("id", "scale", "formula", "n_sites", "stopped", "energy_per_atom", "steps", "seconds", "created_at")
+    list_filter = ("stopped",)
+    list_select_related = ("scale",)
+    search_fields = ("=formula", "=initial_hash")
+
+
+@admin.register(models.RelaxationGeometry)
+class RelaxationGeometryAdmin(ReadOnly):
+    list_display = ("relaxation_id",)
+    fields = ("relaxation",)
+
+
+@admin.register(models.Run)
+class RunAdmin(ReadOnly):
+    list_display = ("id", "season", "number", "release", "rules_digest", "placed_to", "log_position", "created_at")
+    list_select_related = ("season", "release")
+
+
+@admin.register(models.Phase)
+class PhaseAdmin(ReadOnly):
+    list_display = ("id", "run_id", "number", "formula", "status", "energy_per_atom", "formation_energy_per_atom")
+    list_filter = ("status",)
+    search_fields = ("=formula", "=chemical_system")
+
+
+@admin.register(models.Placement)
+class PlacementAdmin(ReadOnly):
+    list_display = ("id", "run_id", "candidate_id", "verdict", "reason", "e_above_hull_on_arrival", "placed_at")
+    list_filter = ("verdict",)
+    search_fields = ("=candidate__id",)
+
+
+@admin.register(models.HullPoint)
+class HullPointAdmin(ReadOnly):
+    list_display = ("id", "run_id", "formula", "hull_energy", "lowest_energy", "is_vertex", "log_position")
+    list_filter = ("is_vertex",)
+    search_fields = ("=formula",)
+
+
+@admin.register(models.LogEntry)
+class LogEntryAdmin(ReadOnly):
+    list_display = ("id", "run_id", "position", "kind", "phase", "by", "candidate_id", "written_at")
+    list_filter = ("kind",)
+    list_select_related = ("phase", "by")
+
+
+@admin.register(models.ScoreEntry)
+class ScoreEntryAdmin(ReadOnly):
+    list_display = ("id", "run_id", "number", "member_name", "points", "reason", "formula", "provisional", "written_at")
+    list_filter = ("reason", "provisional")
+    list_select_related = ("member__user",)
+    search_fields = ("=candidate__id", "=formula", "member__user__username")
+
+    @admin.display(description="member")
+    def member_name(self, entry: models.ScoreEntry) -> str:
+        return entry.member.user.username
+
+
+@admin.register(models.Lock)
+class LockAdmin(ReadOnly):
+    list_display = ("name", "token", "until")
