@@ -18,7 +18,7 @@ def _free_port() -> int:
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory):
     port = _free_port()
-    with platform(tmp_path_factory.mktemp("up"), PLAIN_STATIC="") as running:
+    with platform(tmp_path_factory.mktemp("up"), PLAIN_STATIC="0") as running:
         running.start("--port", str(port), web=True)
         running.address = f"http://127.0.0.1:{port}"
         _until(lambda: _answers(f"{running.address}/healthz"), 60)

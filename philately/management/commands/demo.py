@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import pyarrow.parquet as pq
 import requests
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Count, Sum
+from django.db.models import Count
 
 from philately.domain.dumps import dump_season
-from philately.models import Batch, Candidate, HullPoint, ScoreEntry, Season
-from philately.queries import e_above_hull_now
+from philately.models import Batch, Candidate, Season
+from philately.queries import all_rows, leaderboard, view_of
 from philately.service.browser import Participant
 from philately.states import FINAL, BatchState, CandidateState
 
@@ -33,6 +34,9 @@ _PHASES = (
     ("twins", (CandidateState.PARKED,)),
     ("set aside", (CandidateState.SET_ASIDE,)),
 )
+
+
+_LINE = "{:32}{:10}{:12}{:20}{:>11}{:>14}{:>8}"
 
 
 class Command(BaseCommand):
@@ -123,39 +127,23 @@ class Command(BaseCommand):
 
     def _table(self, season: Season, batch: Batch) -> None:
         self._say(f"{batch.file_name}, submitted by {batch.owner.user.username}")
-        head = f"{'file':30}{'formula':12}{'verdict':11}{'reason':19}{'E/atom':>9}{'e_above_hull':>13}{'points':>8}"
-        self._say(f"{head}\n{'':72}{'eV/atom':>9}{'eV/atom':>13}")
-        candidates = batch.candidates.order_by("arrival").select_related("detail", "relaxation")
-        for candidate in candidates.prefetch_related("placements__phase"):
-            self._say(self._line(season, candidate))
+        self._say(_LINE.format("file", "formula", "verdict", "reason", "E per atom", "e_above_hull", "points"))
+        self._say(_LINE.format("", "", "", "", "eV/atom", "eV/atom", ""))
+        rows = list(all_rows(view_of(season, batch.owner.user), batch))
+        blocks = Counter(row.file for row in rows)
+        for row in rows:
+            name = f"{row.file}#{row.block}" if blocks[row.file] > 1 else row.file
+            numbers = (_number(row.energy_per_atom), _number(row.e_above_hull), f"{row.points:g}")
+            self._say(_LINE.format(name[-31:], row.formula, row.outcome, row.reason, *numbers))
         self._say()
-
-    def _line(self, season: Season, candidate: Candidate) -> str:
-        placement = next((p for p in candidate.placements.all() if p.run_id == season.official_run_id), None)
-        points = ScoreEntry.objects.filter(run=season.official_run, candidate=candidate).aggregate(n=Sum("points"))["n"]
-        energy = candidate.relaxation.energy_per_atom if candidate.relaxation else None
-        name = candidate.detail.file + (f"#{candidate.detail.block}" if batch_has_blocks(candidate) else "")
-        verdict = placement.verdict if placement else candidate.get_state_display()
-        reason = (placement.reason if placement else "") or candidate.reason
-        distance = None
-        if placement is not None and placement.phase is not None:
-            point = HullPoint.objects.filter(run=season.official_run, formula=placement.phase.formula).first()
-            distance = e_above_hull_now(placement.phase, point)
-        return (
-            f"{name[:29]:30}{candidate.formula:12}{verdict:11}{reason:19}"
-            f"{_number(energy):>9}{_number(distance):>13}{points or 0:8g}"
-        )
 
     def _leaderboard(self, season: Season) -> None:
         self._say("leaderboard (points for the hull are provisional until the round closes)")
-        rows = (
-            ScoreEntry.objects.filter(run=season.official_run)
-            .values_list("member__user__username")
-            .annotate(total=Sum("points"))
-            .order_by("-total", "member__user__username")
-        )
-        for rank, (name, total) in enumerate(rows, start=1):
-            self._say(f"{rank:3}. {name:20}{total:8g}")
+        viewer = Batch.objects.filter(season=season)[0].owner.user
+        for one in leaderboard(view_of(season, viewer)).standings:
+            provisional = f"{one.provisional:g} of them provisional"
+            finds = f"{one.stable} on the hull, {one.unique} unique of {one.submitted} submitted"
+            self._say(f"{one.rank:3}. {one.name:12}{one.points:6g} points, {provisional}; {finds}")
         self._say()
 
     def _dump(self, season: Season) -> None:
@@ -169,13 +157,6 @@ class Command(BaseCommand):
             raise CommandError(f"the dump has {table.num_rows} rows, its manifest says {expected}")
         self._say(f"dump: {out / 'phases.parquet'}")
         self._say(f"      read back: {table.num_rows} phases, {found} of them found here, {stable} on the hull")
-
-
-def batch_has_blocks(candidate: Candidate) -> bool:
-    """Whether the candidate's file holds others, so that its block's name tells them apart."""
-    detail = candidate.detail
-    same_file = Candidate.objects.filter(batch=candidate.batch_id, detail__file=detail.file)
-    return bool(detail.block) and same_file.count() > 1
 
 
 def _number(value: float | None) -> str:
