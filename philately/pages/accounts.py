@@ -27,7 +27,7 @@ class LoginForm(_Styled, AuthenticationForm):
 
 
 class SignUpForm(_Styled, UserCreationForm):
-    class Meta:
+    class Meta(UserCreationForm.Meta):
         model = User
         fields = ("username",)
 

@@ -51,13 +51,20 @@ def leaderboard(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def stable(request: HttpRequest, slug: str) -> HttpResponse:
     view = find_view(request, slug)
-    asked = {"system": _system(request.GET.get("system", "")), "found_only": "found" in request.GET}
-    page = queries.stable_page(view, **asked, after=request.GET.get("after", ""))
+    system, found_only = _system(request.GET.get("system", "")), "found" in request.GET
+    page = queries.stable_page(view, system=system, found_only=found_only, after=request.GET.get("after", ""))
     dump = None if view.veiled else queries.latest_dump(view.season)
     return render(
         request,
         "seasons/stable.html",
-        {**common(view), **asked, "page": page, "counts": queries.stable_counts(view), "dump": dump},
+        {
+            **common(view),
+            "system": system,
+            "found_only": found_only,
+            "page": page,
+            "counts": queries.stable_counts(view),
+            "dump": dump,
+        },
     )
 
 

@@ -7,7 +7,6 @@ from django.contrib.auth.decorators import login_required
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.template.defaultfilters import filesizeformat
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
@@ -16,6 +15,7 @@ from philately.domain.seasons import join
 from philately.models import Batch, User
 from philately.pages.seasons import common, find_view
 from philately.queries import View
+from philately.templatetags.show import size
 
 _FORM_BYTES = 1_000_000  # of a request beside its file
 
@@ -29,7 +29,7 @@ class UploadForm(forms.Form):
     method = forms.CharField(
         label="Method",
         max_length=100,
-        help_text="how the structures were made, in a few words; rates are shown for each method",
+        help_text="how the structures were made, in a few words",
         error_messages={"required": "Please name the method with which the structures were made."},
     )
     method_description = forms.CharField(
@@ -47,7 +47,7 @@ class UploadForm(forms.Form):
         file: UploadedFile = self.cleaned_data["file"]
         if file.size is not None and file.size > settings.UPLOAD_LIMIT_BYTES:
             raise forms.ValidationError(
-                f"The file has {filesizeformat(file.size)}; at most {filesizeformat(settings.UPLOAD_LIMIT_BYTES)} "
+                f"The file has {size(file.size)}; at most {size(settings.UPLOAD_LIMIT_BYTES)} "
                 "are accepted at once. Please split it into several batches."
             )
         return file

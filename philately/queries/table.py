@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 
-from hull.store import Position
+from hull.store import STABLE_TOLERANCE, Position
 from philately.models import Batch, Candidate, HullPoint, Phase, Placement, Run, ScoreEntry
 from philately.queries.positions import distance, provisional_positions
 from philately.queries.seasons import View
 from philately.states import CandidateState, PhaseStatus
+from validation.placing import Verdict
 
 PAGE_SIZE = 100
 
@@ -47,6 +48,12 @@ class BatchRow:
     missing: tuple[str, ...] = ()
     points: float = 0.0
     is_provisional: bool = False
+
+    @property
+    def is_on_hull(self) -> bool:
+        """It is itself a phase on the hull now, whatever it was on arrival."""
+        placed = self.outcome in (Verdict.STABLE, Verdict.METASTABLE, Verdict.UNSTABLE, Verdict.REFINED)
+        return placed and self.e_above_hull is not None and self.e_above_hull <= STABLE_TOLERANCE
 
     @property
     def missing_text(self) -> str:

@@ -53,6 +53,15 @@ def points(number: float) -> str:
 
 
 @register.filter
+def size(n_bytes: int) -> str:
+    """Bytes in decimal units, as limits are set: 200 MB."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= factor:
+            return f"{n_bytes / factor:.3g} {unit}"
+    return f"{n_bytes} bytes"
+
+
+@register.filter
 def formula(text: str) -> SafeString:
     """A formula with its amounts below the line; copied, it is the formula as it was."""
     parts = (
