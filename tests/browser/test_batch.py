@@ -1,0 +1,161 @@
+"""A participant with a browser: signs up, uploads, and watches the batch being judged."""
+
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from driving import first_texts, place_all, read_all, relax_all, zipped
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from philately.domain import intake
+from philately.models import Batch
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PASSWORD = "a-long-enough-one"
+PATIENCE_MS = 15_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium. Playwright runs an event loop in this thread, where Django would refuse the database."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        told = "chromium is missing: apt-get install chromium"
+        pytest.fail(told) if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip(told)
+    with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
+        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A page, what it said on its console and which addresses it asked for."""
+
+    def __init__(self, browser: Browser, **context) -> None:
+        self.context = browser.new_context(**context)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.complaints: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def _heard(self, message) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+
+@pytest.fixture
+def watched(browser):
+    visit = Watched(browser)
+    yield visit
+    visit.context.close()
+
+
+def sign_up(page: Page, address: str) -> None:
+    page.goto(f"{address}/")
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Sign up").click()
+    page.get_by_label("Username").fill("ann")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password confirmation").fill(PASSWORD)
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+
+
+def fill_upload(page: Page, file: Path) -> None:
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_label("Method", exact=True).fill("substitution")
+    page.get_by_label("I may publish these structures").check()
+    page.get_by_role("button", name="Upload").click()
+
+
+def test_a_batch_is_watched_from_upload_to_placement(live_server, season, watched, tmp_path):
+    page = watched.page
+    archive = tmp_path / "batch.zip"
+    archive.write_bytes(zipped(first_texts()))
+
+    sign_up(page, live_server.url)
+    page.get_by_role("link", name="Practice season").click()
+    page.get_by_role("link", name="Upload structures").click()
+    fill_upload(page, archive)
+    progress = page.get_by_role("region", name="Progress")
+    expect(progress).to_contain_text("Waiting to be read")
+
+    intake.read_batches(season.pk)
+    expect(progress).to_contain_text("reading 6", timeout=PATIENCE_MS)
+
+    read_all(season)
+    expect(progress).to_contain_text("relaxing 4", timeout=PATIENCE_MS)
+    expect(page.get_by_role("row", name="notes.txt")).to_contain_text("NOT_CIF")
+
+    relax_all(season)
+    expect(progress).to_contain_text("waiting for its turn 4", timeout=PATIENCE_MS)
+    expect(page.get_by_role("row", name="CuAu.cif")).to_contain_text("provisional")
+
+    place_all(season)
+    expect(progress).to_contain_text("Finished: all 6 structures have an answer", timeout=PATIENCE_MS)
+    expect(page.get_by_role("row", name="Cu3Au.cif Cu3Au")).to_contain_text("predicted stable by emt")
+
+    page.get_by_role("link", name="duplicate 2", exact=True).click()
+    expect(page.get_by_role("row")).to_have_count(3)  # the head and two
+    assert watched.complaints == []
+    assert {urlsplit(address).netloc for address in watched.asked} == {urlsplit(live_server.url).netloc}
+
+
+def test_a_finished_batch_is_asked_for_no_more(live_server, season, watched, tmp_path):
+    page = watched.page
+    archive = tmp_path / "broken.zip"
+    archive.write_bytes(b"PK\x03\x04 is no zip")
+
+    sign_up(page, live_server.url)
+    page.goto(f"{live_server.url}/seasons/{season.slug}/upload/")
+    fill_upload(page, archive)
+    read_all(season)
+    expect(page.get_by_text("The file was refused")).to_be_visible(timeout=PATIENCE_MS)
+    watched.asked.clear()
+    page.wait_for_timeout(2500)
+
+    assert watched.asked == []
+    assert Batch.objects.get().candidates.count() == 0
+
+
+def test_a_refusal_stands_on_the_form_and_keeps_what_was_typed(live_server, season, watched, tmp_path):
+    page = watched.page
+    empty = tmp_path / "empty.zip"
+    empty.write_bytes(b"")
+
+    sign_up(page, live_server.url)
+    page.goto(f"{live_server.url}/seasons/{season.slug}/upload/")
+    fill_upload(page, empty)
+
+    expect(page.get_by_role("alert")).to_contain_text("The file is empty")
+    expect(page.get_by_label("Method", exact=True)).to_have_value("substitution")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pages_follow_the_systems_colours_and_fit_the_screen(live_server, season, browser, scheme, width):
+    visit = Watched(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = visit.page
+
+    for address in ("/", f"/seasons/{season.slug}/", f"/seasons/{season.slug}/stable/", "/accounts/login/"):
+        page.goto(live_server.url + address)
+        assert page.locator("html").get_attribute("data-bs-theme") == scheme
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+    visit.context.close()
+    assert visit.complaints == []
