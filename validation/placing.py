@@ -116,7 +116,6 @@ class Fold:
     def restore(self, phases: Iterable[KeptPhase], awards: Iterable[Award]) -> None:
         """Take up a run where it was left: its phases beyond the release's, with the energies they have now, and all
         awards in order. Also phases of the release whose energy a refinement lowered."""
-        entries = []
         for phase in phases:
             if phase.number in self._phases:
                 self.hull.lower(phase.number, phase.energy_per_atom)
@@ -125,8 +124,7 @@ class Fold:
                 continue
             self._keep(phase)
             if phase.in_hull:
-                entries.append(Entry(phase.number, phase.formula, phase.energy_per_atom))
-        self.hull.insert_many(entries)
+                self.hull.insert(Entry(phase.number, phase.formula, phase.energy_per_atom))
         for award in awards:
             self.ledger.record([award])
             if award.reason in PUTS_ON_HULL:

@@ -17,7 +17,7 @@ from django.db.models import Prefetch, QuerySet
 from hull.entries import Formula
 from hull.reference import Coverage, write_release
 from hull.store import STABLE_TOLERANCE, Position
-from philately.domain.locks import Hold, lock
+from philately.domain.locks import Hold, LockLost, lock
 from philately.domain.releases import file_sha256, release_of
 from philately.domain.runs import fold_of
 from philately.models import Phase, Placement, Run, Season
@@ -96,13 +96,17 @@ def dump_season(season: Season, out: Path, *, wait_s: float = 600.0) -> dict[str
         raise DumpRefused(f"the season {season} has no official run")
     if out.exists() and not (out / MANIFEST).is_file():
         raise DumpRefused(f"{out} exists and is no dump; give another folder")
-    fresh = out.with_name(f".{out.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    with _sequencer_lock(season, wait_s) as hold:
+    with _sequencer_lock(season, wait_s) as hold:  # which keeps two dumps out of each other's folder, too
+        fresh = out.with_name(f".{out.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
         run = Run.objects.select_related("release__scale", "season").get(pk=season.official_run.pk)
-        manifest = _write(run, fresh, hold)
-    _put(fresh, out)
+        try:
+            manifest = _write(run, fresh, hold)
+            hold.confirm()
+        except LockLost as lost:
+            raise DumpRefused("writing took so long that the sequencer went on meanwhile; try again later") from lost
+        _put(fresh, out)
     return manifest
 
 
@@ -129,7 +133,7 @@ class _sequencer_lock:
 
 
 def _write(run: Run, folder: Path, hold: Hold) -> dict[str, Any]:
-    fold = fold_of(run)
+    fold = fold_of(run, keep=hold.keep)
     phases = folder / "phases.parquet"
     n_rows = 0
     with pq.ParquetWriter(phases, SCHEMA, compression="zstd") as writer:

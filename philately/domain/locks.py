@@ -1,9 +1,11 @@
 """Locks for what one process at a time may do. What was done under a lock is committed only while it is still held."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -15,15 +17,22 @@ class LockLost(Exception):
     """The lock ran out and somebody else has it: nothing of the work in hand may be committed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hold:
     name: str
     token: str
+    _confirmed: float = field(default_factory=time.monotonic)
 
     def confirm(self) -> None:
         """Prolong the lock; raises LockLost. Inside a transaction nobody else can take it until that is committed."""
         if Lock.objects.filter(name=self.name, token=self.token).update(until=lease_end()) != 1:
             raise LockLost(self.name)
+        self._confirmed = time.monotonic()
+
+    def keep(self) -> None:
+        """To be called again and again in long work: prolongs the lock before it runs out; raises LockLost."""
+        if time.monotonic() - self._confirmed > settings.LEASE_S / 4:
+            self.confirm()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Max, Q
 
 from hull.entries import Formula
 from philately.domain.locks import Hold, LockLost, lock
@@ -48,14 +48,24 @@ def place_waiting(season_id: int) -> int:
 
 def _place_chunk(run: Run, hold: Hold) -> tuple[int, bool]:
     """Place the next candidates in order; the second value says whether to look again."""
-    global _warm
     turn, passed_to = _whose_turn_it_is(run)
     if passed_to == run.placed_to:
         return 0, False
-    fold = _fold(run)
+    try:
+        return _place_turn(run, turn, passed_to, hold)
+    except LockLost as lost:
+        log.warning("placing in %s stops here, another sequencer goes on: %s", run, lost)
+        return 0, False
+
+
+def _place_turn(run: Run, turn: list[Candidate], passed_to: int, hold: Hold) -> tuple[int, bool]:
+    """Place these and commit. Raises LockLost; then nothing has been done."""
+    global _warm
+    fold = _fold(run, hold)
     _warm = None  # whatever goes wrong below leaves the fold ahead of the database
     outcomes: list[tuple[Candidate, Outcome]] = []
     for candidate in turn:
+        hold.keep()
         try:
             outcomes.append((candidate, fold.place(arrival_of(candidate))))
         except Exception as error:
@@ -63,20 +73,23 @@ def _place_chunk(run: Run, hold: Hold) -> tuple[int, bool]:
             candidate.attempts += 1
             fail(candidate, Stage.PLACE, error)
             return 0, True
-    try:
-        with transaction.atomic():
-            hold.confirm()
-            _write(run, outcomes, passed_to)
-    except LockLost:
-        log.warning("another sequencer took over %s", run)
-        return 0, False
+    with transaction.atomic():
+        hold.confirm()
+        _write(run, outcomes, passed_to)
     _warm = _Warm(run.pk, run.placed_to, run.log_position, fold)
     return len(outcomes), True
 
 
 def _whose_turn_it_is(run: Run) -> tuple[list[Candidate], int]:
-    """Relaxed candidates before the first that is still under way, and how far in the order that takes the run."""
+    """Relaxed candidates before the first that is still under way, and how far in the order that takes the run.
+
+    The horizon comes first: what arrives between two of these queries must not be passed over.
+    """
     after = Candidate.objects.filter(season_id=run.season_id, arrival__gt=run.placed_to).order_by("arrival")
+    horizon = after.values_list("arrival", flat=True).last()
+    if horizon is None:
+        return [], run.placed_to
+    after = after.filter(arrival__lte=horizon)
     first_open = after.exclude(state__in=[*SETTLED, CandidateState.RELAXED]).values_list("arrival", flat=True).first()
     ready = after if first_open is None else after.filter(arrival__lt=first_open)
     turn = list(
@@ -88,12 +101,12 @@ def _whose_turn_it_is(run: Run) -> tuple[list[Candidate], int]:
     return turn, run.placed_to if last is None else last
 
 
-def _fold(run: Run) -> Fold:
+def _fold(run: Run, hold: Hold) -> Fold:
     """The run's fold, from this process's memory where nobody else has placed anything since."""
     state = (run.pk, run.placed_to, run.log_position)
     if _warm is not None and (_warm.run, _warm.placed_to, _warm.log_position) == state:
         return _warm.fold
-    return fold_of(run)
+    return fold_of(run, keep=hold.keep)
 
 
 def _write(run: Run, outcomes: list[tuple[Candidate, Outcome]], passed_to: int) -> None:
@@ -103,7 +116,7 @@ def _write(run: Run, outcomes: list[tuple[Candidate, Outcome]], passed_to: int) 
         raise LockLost(f"{run} has moved on")
     numbers = {number for _, outcome in outcomes for number in _phases_of(outcome)}
     phases = {phase.number: phase for phase in Phase.objects.filter(run=run, number__in=numbers)}
-    scores = ScoreEntry.objects.filter(run=run).count()
+    scores = ScoreEntry.objects.filter(run=run).aggregate(last=Max("number"))["last"] or 0
     for candidate, outcome in outcomes:
         _phase(run, candidate, outcome, phases)
         _log(run, candidate, outcome, phases)

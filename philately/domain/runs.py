@@ -1,10 +1,11 @@
 """Runs: an official evaluation of a season's facts, and the fold that it is, taken up where it was left."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import TypeVar
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from hull.entries import Formula
 from philately.domain.releases import release_of
@@ -25,6 +26,9 @@ from validation.crystal import Crystal
 from validation.placing import Arrival, Fold, KeptPhase
 from validation.rules import Rules
 from validation.scoring import Award, Find, PointsFor
+
+_CHUNK = 2000
+_Numbered = TypeVar("_Numbered", Phase, ScoreEntry)
 
 
 def open_run(season: Season, release: Release, rules: Rules) -> Run:
@@ -78,16 +82,30 @@ def _release_phases(run: Run, fold: Fold) -> Iterable[Phase]:
         )
 
 
-def fold_of(run: Run) -> Fold:
-    """The run's fold as the database has it: its release, then every phase and award since."""
+def fold_of(run: Run, *, keep: Callable[[], None] = lambda: None) -> Fold:
+    """The run's fold as the database has it: its release, then every phase and award since.
+
+    keep: called again and again meanwhile, which takes minutes for a million phases, so that a lock can be kept.
+    """
     fold = Fold(release_of(run.release), Rules.from_json(run.rules))
-    phases = Phase.objects.filter(run=run).order_by("number").select_related("release_phase", "first_candidate__batch")
     known = {phase.number: phase.energy_per_atom for phase in fold.release.phases}
-    found = [kept_phase(phase) for phase in phases if known.get(phase.number) != phase.energy_per_atom]
+    phases = _by_number(Phase.objects.filter(run=run).select_related("first_candidate__batch"), keep)
+    scores = _by_number(ScoreEntry.objects.filter(run=run).select_related("phase"), keep)
     fold.restore(
-        found, (award_of(row) for row in ScoreEntry.objects.filter(run=run).order_by("number").select_related("phase"))
+        (kept_phase(phase) for phase in phases if known.get(phase.number) != phase.energy_per_atom),
+        (award_of(row) for row in scores),
     )
     return fold
+
+
+def _by_number(rows: QuerySet[_Numbered], keep: Callable[[], None]) -> Iterator[_Numbered]:
+    """Rows in order, some at a time; no cursor stays open, so that ``keep`` may write on SQLite, too."""
+    last = 0
+    while some := list(rows.filter(number__gt=last).order_by("number")[:_CHUNK]):
+        for row in some:
+            keep()
+            yield row
+        last = some[-1].number
 
 
 def kept_phase(phase: Phase) -> KeptPhase:

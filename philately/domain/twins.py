@@ -8,34 +8,39 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from philately.broker import ring
+from philately.domain.bells import ring_relax
 from philately.domain.locks import Hold, lock
 from philately.domain.transitions import move, say
-from philately.models import Candidate, Season
+from philately.models import Candidate, Scale, Season
 from philately.states import CandidateState
 from validation.crystal import Crystal
 from validation.matching import find_twin
 from validation.rules import Reason, Rules
 
 _CHUNK = 100
+_FALLEN = (CandidateState.CHECKED, CandidateState.WITHDRAWN, CandidateState.SET_ASIDE)  # no original, or not yet
 
 
 def settle(season_id: int) -> int:
     """Decide on the twins of everything whose turn it is; says how many candidates went on to relaxation."""
-    season = Season.objects.get(pk=season_id)
+    season = Season.objects.select_related("scale").get(pk=season_id)
     rules = Rules.from_json(season.rules)
     released = 0
     with lock(f"twins:{season_id}") as hold:
         while hold is not None and (waiting := _whose_turn_it_is(season)):
             released += _settle_chunk(season, waiting, rules, hold)
     if released:
-        ring("relax", season.scale_id, queue="relax", times=min(released, 8))
+        ring_relax(season.scale)
     ring("place", season.pk, queue="place")  # rejections and twins let the sequencer pass
     return released
 
 
 def _whose_turn_it_is(season: Season) -> list[Candidate]:
+    """Checked candidates before the first that is unread. The horizon comes first, as it does in phase 3."""
     unread = Q(state=CandidateState.RECEIVED) | Q(state=CandidateState.FAILED, content_hash="")
     candidates = Candidate.objects.filter(season=season)
+    horizon = candidates.order_by("arrival").values_list("arrival", flat=True).last() or 0
+    candidates = candidates.filter(arrival__lte=horizon)
     frontier = candidates.filter(unread).order_by("arrival").values_list("arrival", flat=True).first()
     checked = candidates.filter(state=CandidateState.CHECKED)
     if frontier is not None:
@@ -44,25 +49,41 @@ def _whose_turn_it_is(season: Season) -> list[Candidate]:
 
 
 def _settle_chunk(season: Season, waiting: list[Candidate], rules: Rules, hold: Hold) -> int:
-    """All fits are made before the transaction; what stands in this chunk counts as earlier for the rest of it."""
+    """All fits are made before the transaction; what stands in this chunk counts as earlier for the rest of it.
+
+    Where an original fell away meanwhile nothing is decided, and the chunk's turn comes again.
+    """
     originals: dict[int, Candidate | None] = {}
     here: list[tuple[Candidate, Crystal]] = []
     for candidate in waiting:
+        hold.keep()
         crystal = Crystal.unpack(candidate.detail.geometry or b"")
         earlier = _earlier(season, candidate)
-        earlier += [(other, cell) for other, cell in here if other.formula == candidate.formula]
+        earlier += [(other, cell) for other, cell in here if _comparable(other, candidate)]
         number = find_twin(crystal, [(other.pk, cell) for other, cell in earlier], rules.twin)
         originals[candidate.pk] = next((other for other, _ in earlier if other.pk == number), None)
         if number is None:
             here.append((candidate, crystal))
     with transaction.atomic():
         hold.confirm()
+        if not _all_stand({original.pk for original in originals.values() if original is not None}, waiting):
+            return 0
         return sum(_decide(candidate, originals[candidate.pk]) for candidate in waiting)
+
+
+def _comparable(a: Candidate, b: Candidate) -> bool:
+    return (a.formula, a.n_atoms) == (b.formula, b.n_atoms)
+
+
+def _all_stand(originals: set[int], waiting: list[Candidate]) -> bool:
+    """Whether the originals still stand; they do until this transaction ends, and whoever fells one finds its twins."""
+    here = {candidate.pk for candidate in waiting}
+    rows = Candidate.objects.select_for_update().filter(pk__in=originals - here).order_by("pk")
+    return all(state not in _FALLEN for state in rows.values_list("state", flat=True))
 
 
 def _earlier(season: Season, candidate: Candidate) -> list[tuple[Candidate, Crystal]]:
     """Earlier candidates of the formula that stand for themselves."""
-    fallen = [CandidateState.CHECKED, CandidateState.WITHDRAWN, CandidateState.SET_ASIDE]
     rows = (
         Candidate.objects.filter(
             season=season,
@@ -71,7 +92,7 @@ def _earlier(season: Season, candidate: Candidate) -> list[tuple[Candidate, Crys
             n_atoms=candidate.n_atoms,
             twin_of__isnull=True,
         )
-        .exclude(state__in=fallen)
+        .exclude(state__in=_FALLEN)
         .order_by("arrival")
         .select_related("detail", "batch")
     )
@@ -108,4 +129,4 @@ def promote(original: Candidate) -> None:
     mine = Candidate.objects.filter(pk=heir.pk)
     move(mine, CandidateState.PARKED, CandidateState.PARSED, twin_of=None, reason="", arrival=arrival)
     say(heir.pk, "")
-    ring("relax", Season.objects.values_list("scale_id", flat=True).get(pk=heir.season_id), queue="relax")
+    ring_relax(Scale.objects.get(seasons=heir.season_id))
