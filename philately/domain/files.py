@@ -31,7 +31,9 @@ def sha256_of(upload: Upload) -> str:
 def save_upload(upload: Upload, sha256: str) -> str:
     """Store an upload under its hash; returns its name in the storage."""
     name = f"uploads/{sha256[:2]}/{sha256}"
-    return name if default_storage.exists(name) else default_storage.save(name, upload)
+    if default_storage.exists(name) and default_storage.size(name) == upload.size:
+        return name
+    return default_storage.save(name, upload)  # beside what is there: an upload that broke off, or is still going on
 
 
 def open_stored(name: str) -> BinaryIO:
@@ -58,6 +60,11 @@ def read_shard(shard: Shard) -> bytes:
     if hashlib.sha256(packed).hexdigest() != shard.sha256:
         raise DamagedShard(f"{shard.stored_as} does not have the checksum that it was written with")
     return gzip.decompress(packed)
+
+
+def storable(text: str) -> str:
+    """What a database takes as text: no null character, which PostgreSQL refuses, and no half of a surrogate pair."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def chunks(items: list[int], size: int) -> Iterator[list[int]]:

@@ -61,7 +61,7 @@ def accept_upload(member: Membership, upload: files.Upload, method: Method, *, c
                 season=season,
                 owner=member,
                 sha256=sha256,
-                file_name=(upload.name or "upload")[-255:],
+                file_name=files.storable(upload.name or "upload")[-255:],
                 n_bytes=upload.size,
                 stored_as=stored_as,
                 method=method.name,
@@ -154,7 +154,7 @@ def _read_batch(batch: Batch, hold: Hold) -> None:
     shards = _Shards(batch.pk, hold)
     try:
         with files.open_stored(batch.stored_as) as stream:
-            rows = list(_rows(open_upload(stream, batch.file_name, limits), shards))
+            rows = list(_few_enough(_rows(open_upload(stream, batch.file_name, limits), shards), limits))
         shards.close()
     except ArchiveRefused as refusal:
         hold.confirm()
@@ -166,6 +166,15 @@ def _read_batch(batch: Batch, hold: Hold) -> None:
     with transaction.atomic():
         hold.confirm()
         _write(batch, rows, shards)
+
+
+def _few_enough(rows: Iterable[_Row], limits: UploadLimits) -> Iterator[_Row]:
+    """Raises ArchiveRefused where there are more structures than an upload may have files: one file may hold many."""
+    for number, row in enumerate(rows, start=1):
+        if number > limits.max_members:
+            limit = limits.max_members
+            raise ArchiveRefused(f"The upload has more than {limit:,} structures, the limit of one upload.")
+        yield row
 
 
 def _rows(members: Iterable[Member], shards: _Shards) -> Iterator[_Row]:
@@ -215,12 +224,12 @@ def _write(batch: Batch, rows: list[_Row], shards: _Shards) -> None:
         (
             CandidateDetail(
                 candidate=candidate,
-                file=row.file[-255:],
-                block=row.block,
+                file=files.storable(row.file)[-255:],
+                block=files.storable(row.block),
                 line=row.line,
                 offset=row.offset,
                 length=row.length,
-                sentence=row.sentence,
+                sentence=files.storable(row.sentence),
             )
             for candidate, row in zip(candidates, rows, strict=True)
         ),

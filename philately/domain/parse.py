@@ -71,8 +71,8 @@ def _while_leased(candidates: QuerySet[Candidate], shard: Shard) -> Iterator[Can
 
 def _read(candidate: Candidate, text: bytes, rules: Rules, known: frozenset[str]) -> _Result:
     detail = candidate.detail
-    block = text[detail.offset : detail.offset + detail.length].decode()
     try:
+        block = text[detail.offset : detail.offset + detail.length].decode()
         with _time_limit(settings.PARSE_LIMIT_S):
             crystal = accept_initial(block, rules, known, first_line=detail.line)
     except Rejected as rejection:
@@ -112,6 +112,8 @@ def _commit(shard: Shard, results: list[_Result]) -> bool:
             return False
         for result in results:
             _write(result)
+        if shard.candidates.filter(state=CandidateState.RECEIVED).exists():  # sent back here while it was being read
+            Shard.objects.filter(pk=shard.pk).update(state=ShardState.WAITING)
     return True
 
 
@@ -125,7 +127,7 @@ def _write(result: _Result) -> None:
         detail.update(geometry=crystal.pack(), sentence="")
     elif result.rejection is not None:
         move(mine, CandidateState.RECEIVED, CandidateState.REJECTED, reason=result.rejection.reason)
-        detail.update(sentence=result.rejection.detail)
+        detail.update(sentence=files.storable(result.rejection.detail))
     else:
         error = result.fault
         move(
@@ -135,10 +137,11 @@ def _write(result: _Result) -> None:
             failed_in=Stage.PARSE,
             attempts=F("attempts") + 1,
         )
-        detail.update(sentence=f"reading failed: {type(error).__name__}: {error}"[:2000])
+        detail.update(sentence=files.storable(f"reading failed: {type(error).__name__}: {error}")[:2000])
 
 
 def shards_waiting(season: Season) -> list[int]:
-    """Shards that nobody holds."""
+    """Shards that nobody holds, in order."""
     free = Q(lease__isnull=True) | expired()
-    return list(Shard.objects.filter(free, batch__season=season, state=ShardState.WAITING).values_list("pk", flat=True))
+    waiting = Shard.objects.filter(free, batch__season=season, state=ShardState.WAITING)
+    return list(waiting.order_by("pk").values_list("pk", flat=True))

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from philately.broker import ring
-from philately.domain.transitions import claim, fail, move, renew, say
+from philately.domain.transitions import begin, claim, fail, move, renew, say
 from philately.models import Candidate, RelaxationFact, RelaxationGeometry, Scale
 from philately.states import CandidateState, Stage
 from validation.acceptance import accept_relaxed
@@ -71,7 +71,7 @@ def relax_some(scale_id: int, *, stop: Callable[[], bool] = lambda: False) -> bo
     for candidate in mine:
         if stop():
             _give_back(candidate)
-        else:
+        elif begin(candidate):
             _relax_one(candidate, judge, canary, stop)
     return bool(mine)
 
@@ -106,12 +106,13 @@ def _claim_helping(scale_id: int) -> list[Candidate]:
 
 
 def _relax_one(candidate: Candidate, judge: Judge, canary: CanaryResult, stop: Callable[[], bool]) -> None:
-    """One structure from claim to commit: the only place where a fault of this phase is caught."""
+    """One structure from its beginning to its commit: the only place where a fault of this phase is caught."""
     try:
         initial = Crystal.unpack(candidate.detail.geometry or b"")
         fact = _known_fact(candidate) or _save(candidate, _relaxed(candidate, initial, judge, stop), judge, canary)
         _commit(candidate, initial, fact)
     except ToldToStop:
+        candidate.attempts -= 1
         _give_back(candidate)
     except LeaseLost:
         log.warning("candidate %s was taken over by another worker", candidate.pk)
@@ -132,7 +133,6 @@ def _relaxed(candidate: Candidate, initial: Crystal, judge: Judge, stop: Callabl
                 raise LeaseLost
             renewed = time.monotonic()
 
-    renew(str(candidate.lease))
     how = settings_of(candidate.season.scale)
     with _killed_after(settings.RELAX_LIMIT_S + _GRACE_S):
         return relax(initial, judge, how, time_limit_s=settings.RELAX_LIMIT_S, on_step=heartbeat)
@@ -233,7 +233,7 @@ def _commit(candidate: Candidate, initial: Crystal, fact: RelaxationFact) -> Non
 def _give_back(candidate: Candidate) -> None:
     """An unfinished structure goes back without counting as an attempt."""
     mine = Candidate.objects.filter(pk=candidate.pk, lease=candidate.lease)
-    move(mine, CandidateState.RELAXING, CandidateState.PARSED, attempts=max(0, candidate.attempts - 1))
+    move(mine, CandidateState.RELAXING, CandidateState.PARSED, attempts=candidate.attempts)
 
 
 __all__ = ["CanaryDied", "LeaseLost", "WrongScale", "judge_of", "relax_some", "settings_of"]

@@ -5,11 +5,13 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from philately.broker import ring
 from philately.domain import twins
+from philately.domain.bells import ring_relax
+from philately.domain.files import chunks
 from philately.domain.parse import shards_waiting
 from philately.domain.place import blocking
 from philately.domain.transitions import expired, move, say
@@ -18,6 +20,7 @@ from philately.states import BatchState, CandidateState, ShardState, Stage
 
 log = logging.getLogger(__name__)
 
+_SHARDS_RUNG_FOR = 8  # so that several workers find work again after a broker lost its messages
 _BACK_TO = {
     Stage.PARSE: CandidateState.RECEIVED,
     Stage.RELAX: CandidateState.PARSED,
@@ -34,7 +37,7 @@ def sweep() -> None:
     for season in Season.objects.all():
         _ring_for(season)
     for scale in Scale.objects.all():
-        _ring_relax(scale)
+        ring_relax(scale)
 
 
 def _take_from_the_dead() -> None:
@@ -42,7 +45,7 @@ def _take_from_the_dead() -> None:
     for candidate in dead[:1000]:
         held = Candidate.objects.filter(expired(), pk=candidate.pk, lease=candidate.lease)
         if move(held, CandidateState.RELAXING, CandidateState.FAILED, failed_in=Stage.RELAX):
-            say(candidate.pk, f"attempt {candidate.attempts} failed: its worker stopped without a word")
+            say(candidate.pk, "its worker stopped without a word")
             log.warning("candidate %s was taken from a worker that stopped", candidate.pk)
 
 
@@ -56,9 +59,12 @@ def _set_aside_shards() -> None:
                 state=ShardState.SET_ASIDE, problem=sentence, lease=None, lease_until=None
             ):
                 continue
-            lost = shard.candidates.filter(state=CandidateState.RECEIVED)
-            CandidateDetail.objects.filter(candidate__in=lost).update(sentence=sentence)
+            CandidateDetail.objects.filter(candidate__in=shard.candidates.filter(state=CandidateState.RECEIVED)).update(
+                sentence=sentence
+            )
             move(Candidate.objects.filter(shard=shard), CandidateState.RECEIVED, CandidateState.SET_ASIDE)
+            failed = Candidate.objects.filter(shard=shard, failed_in=Stage.PARSE)
+            move(failed, CandidateState.FAILED, CandidateState.SET_ASIDE)  # they would go back to a shard nobody reads
         log.error("shard %s is set aside: %s", shard.pk, sentence)
 
 
@@ -70,22 +76,28 @@ def _try_again() -> None:
         wait = timedelta(seconds=settings.RETRY_AFTER_S * 2 ** max(0, attempts - 1))
         for stage, target in _BACK_TO.items():
             rested = failed.filter(attempts=attempts, failed_in=stage, changed_at__lt=Now() - wait)
-            _back(rested, stage, target)
+            for some in chunks(list(rested.values_list("pk", flat=True)), 500):
+                _back(some, stage, target)
 
 
-def _back(rested: QuerySet[Candidate], stage: Stage, target: CandidateState) -> None:
+def _back(rested: list[int], stage: Stage, target: CandidateState) -> None:
+    """Their shards are read again. Setting a shard that already waits to waiting keeps a parser that is just done with
+    it from closing it before these candidates are back in it."""
+    candidates = Candidate.objects.filter(pk__in=rested)
     with transaction.atomic():
         if stage is Stage.PARSE:
-            shards = list(rested.values_list("shard", flat=True).distinct())
-            Shard.objects.filter(pk__in=shards, state=ShardState.PARSED).update(state=ShardState.WAITING)
-        move(rested, CandidateState.FAILED, target, failed_in="")
+            shards = list(candidates.values_list("shard", flat=True).distinct())
+            Shard.objects.filter(pk__in=shards).exclude(state=ShardState.SET_ASIDE).update(state=ShardState.WAITING)
+        move(candidates, CandidateState.FAILED, target, failed_in="")
 
 
-def _set_aside(candidate: Candidate) -> None:
+def _set_aside(candidate: Candidate, sentence: str = "") -> None:
     """After three attempts an organiser decides; whoever was parked under it is promoted."""
     with transaction.atomic():
         mine = Candidate.objects.filter(pk=candidate.pk)
         if move(mine, CandidateState(candidate.state), CandidateState.SET_ASIDE):
+            if sentence:
+                say(candidate.pk, sentence)
             twins.promote(candidate)
             log.error("candidate %s is set aside", candidate.pk)
 
@@ -101,8 +113,7 @@ def _set_aside_what_blocks() -> None:
             season=season, state=CandidateState.RELAXED, arrival__gt=candidate.arrival, changed_at__lt=Now() - patience
         )
         if waiting.exists() and Candidate.objects.filter(pk=candidate.pk, changed_at__lt=Now() - patience).exists():
-            say(candidate.pk, f"not finished {patience} after the ones behind it; an organiser looks at it")
-            _set_aside(candidate)
+            _set_aside(candidate, f"not finished {patience} after the ones behind it; an organiser looks at it")
 
 
 def _ring_for(season: Season) -> None:
@@ -111,21 +122,13 @@ def _ring_for(season: Season) -> None:
         ring("intake", season.pk, queue="parse")
     reading = Shard.objects.filter(batch__season=season, lease_until__gte=Now())
     if (shards := shards_waiting(season)) and not reading.exists():
-        ring("parse", shards[0], queue="parse")
+        for shard in shards[:_SHARDS_RUNG_FOR]:
+            ring("parse", shard, queue="parse")
     candidates = Candidate.objects.filter(season=season)
     if candidates.filter(state=CandidateState.CHECKED).exists() and _free(f"twins:{season.pk}"):
         ring("settle", season.pk, queue="parse")
     if candidates.filter(state=CandidateState.RELAXED).exists() and _free(f"place:{season.pk}"):
         ring("place", season.pk, queue="place")
-
-
-def _ring_relax(scale: Scale) -> None:
-    candidates = Candidate.objects.filter(season__scale=scale)
-    if not candidates.filter(state=CandidateState.PARSED).exists():
-        return
-    busy = candidates.filter(state=CandidateState.RELAXING, lease_until__gte=Now()).values("lease").distinct().count()
-    if busy < settings.RELAX_WORKERS:
-        ring("relax", scale.pk, queue="relax", times=settings.RELAX_WORKERS - busy)
 
 
 def _free(name: str) -> bool:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
+from philately.domain.files import storable
 from philately.models import Candidate, CandidateDetail
 from philately.states import CANDIDATE_EDGES, CandidateState, Stage
 
@@ -36,15 +37,20 @@ def new_token() -> str:
 def claim(ids: list[int], source: CandidateState, target: CandidateState) -> str:
     """Take those of the candidates that are still in ``source``; they carry the token that comes back."""
     token = new_token()
-    move(
-        Candidate.objects.filter(pk__in=ids),
-        source,
-        target,
-        lease=token,
-        lease_until=lease_end(),
-        attempts=F("attempts") + 1,
-    )
+    move(Candidate.objects.filter(pk__in=ids), source, target, lease=token, lease_until=lease_end())
     return token
+
+
+def begin(candidate: Candidate) -> bool:
+    """Count an attempt at a claimed candidate; False where the claim is lost.
+
+    Not counted when claiming: one candidate that kills its worker must not use up the attempts of its neighbours.
+    """
+    mine = Candidate.objects.filter(pk=candidate.pk, lease=candidate.lease)
+    if mine.update(attempts=F("attempts") + 1, lease_until=lease_end()) != 1:
+        return False
+    candidate.attempts += 1
+    return True
 
 
 def renew(token: str) -> int:
@@ -54,7 +60,7 @@ def renew(token: str) -> int:
 
 def say(candidate_id: int, sentence: str) -> None:
     """Write down why a candidate is where it is."""
-    CandidateDetail.objects.filter(pk=candidate_id).update(sentence=sentence[:2000])
+    CandidateDetail.objects.filter(pk=candidate_id).update(sentence=storable(sentence)[:2000])
 
 
 def fail(candidate: Candidate, stage: Stage, error: Exception, *, token: str | None = None) -> bool:

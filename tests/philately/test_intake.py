@@ -1,0 +1,294 @@
+"""From an upload to shards and candidates: in order, once, all or nothing."""
+
+import gzip
+import hashlib
+import io
+import tarfile
+from datetime import timedelta
+
+import pytest
+from ase.build import bulk
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
+from driving import cif, submit, zipped
+from facts import Killed, before_statement, bells, kill, let_expire
+
+from philately.domain.files import read_shard
+from philately.domain.intake import Method, UploadRefused, accept_upload, read_batches
+from philately.domain.locks import LockLost, lock
+from philately.models import Batch, Candidate, CandidateDetail, Lock, Season, Shard
+from philately.states import BatchState, CandidateState
+
+TEXTS = {"a.cif": "data_a\n_cell_length_a 1\n", "b.cif": "data_b\n_cell_length_a 2\n"}
+
+
+def _tar(mode):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for name, text in TEXTS.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+def _accept(member, data, name="batch.zip", **options):
+    return accept_upload(member, SimpleUploadedFile(name, data), Method("by hand"), **{"consent": True, **options})
+
+
+def _texts(batch):
+    """Name → text of every candidate, read back from the shards."""
+    found = {}
+    for detail in CandidateDetail.objects.filter(candidate__batch=batch).select_related("candidate__shard"):
+        text = read_shard(detail.candidate.shard)[detail.offset : detail.offset + detail.length]
+        found[detail.file, detail.block] = text.decode()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        pytest.param(zipped(TEXTS), "a.zip", id="zip"),
+        pytest.param(_tar("w"), "a.tar", id="tar"),
+        pytest.param(_tar("w:gz"), "a.tar.gz", id="tar.gz"),
+        pytest.param(_tar("w:gz"), "misleading.cif", id="a name that misleads"),
+    ],
+)
+def test_an_archive_becomes_one_candidate_a_file_with_its_text_in_a_shard(participant, data, name):
+    batch, new = _accept(participant, data, name)
+
+    assert new
+    assert read_batches(participant.season_id) == 1
+
+    batch.refresh_from_db()
+    assert (batch.state, batch.n_bytes, batch.method, batch.licence) == (
+        BatchState.READ,
+        len(data),
+        "by hand",
+        participant.season.data_licence,
+    )
+    assert _texts(batch) == {(name, name[0]): text for name, text in TEXTS.items()}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_each_block_of_a_single_file_is_a_candidate_that_knows_its_line(participant, packed):
+    text = "# two of them\n" + "".join(TEXTS.values())
+    data = gzip.compress(text.encode()) if packed else text.encode()
+
+    batch, _ = _accept(participant, data, "both.cif.gz" if packed else "both.cif")
+    read_batches(participant.season_id)
+
+    rows = CandidateDetail.objects.filter(candidate__batch=batch).order_by("candidate__arrival")
+    assert list(rows.values_list("block", "line")) == [("a", 1), ("b", 4)]
+    assert "".join(_texts(batch).values()) == text
+
+
+def test_what_cannot_be_read_is_a_candidate_too_rejected_with_a_sentence(participant):
+    batch, _ = _accept(participant, zipped({**TEXTS, "inner.zip": zipped(TEXTS).decode("latin-1")}))
+    nested = io.BytesIO()
+    with tarfile.open(fileobj=nested, mode="w") as archive:
+        info = tarfile.TarInfo("link.cif")
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(info)
+    _accept(participant, nested.getvalue(), "links.tar")
+    read_batches(participant.season_id)
+
+    rejected = Candidate.objects.get(state=CandidateState.REJECTED, reason="NOT_CIF", detail__file="link.cif")
+    assert "link" in rejected.detail.sentence
+    assert batch.candidates.count() == 3
+
+
+def test_the_same_bytes_again_are_the_same_batch(participant, join_as):
+    first, _ = _accept(participant, zipped(TEXTS))
+    again, new = _accept(participant, zipped(TEXTS), "another name.zip")
+    other, new_for_ben = _accept(join_as("ben"), zipped(TEXTS))
+
+    assert (again.pk, new) == (first.pk, False)
+    assert new_for_ben
+    assert other.stored_as == first.stored_as
+
+
+def test_the_same_bytes_in_two_requests_at_once_are_one_batch(participant):
+    arrived = []
+
+    def twice():
+        if not arrived:
+            arrived.append(_accept(participant, zipped(TEXTS)))
+
+    with before_statement(2, twice):  # after it looked for the same bytes, before it wrote
+        batch, new = _accept(participant, zipped(TEXTS))
+
+    assert (batch.pk, new) == (arrived[0][0].pk, False)
+    assert Batch.objects.count() == 1
+
+
+def test_an_upload_that_broke_off_while_it_was_stored_spoils_no_later_one(participant):
+    data = zipped(TEXTS)
+    sha256 = hashlib.sha256(data).hexdigest()
+    default_storage.save(f"uploads/{sha256[:2]}/{sha256}", io.BytesIO(data[:20]))
+
+    batch, _ = _accept(participant, data)
+    read_batches(participant.season_id)
+
+    batch.refresh_from_db()
+    assert batch.state == BatchState.READ
+
+
+def test_without_consent_nothing_is_taken_and_the_licence_named(participant):
+    with pytest.raises(UploadRefused, match=participant.season.data_licence):
+        _accept(participant, zipped(TEXTS), consent=False)
+
+    assert not Batch.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("opens", "closes", "sentence"),
+    [(1, None, "opens on"), (-2, -1, "closed on")],
+)
+def test_outside_its_time_a_season_takes_nothing(participant, opens, closes, sentence):
+    season, day = participant.season, timedelta(days=1)
+    season.opens_at = timezone.now() + opens * day
+    season.closes_at = None if closes is None else timezone.now() + closes * day
+
+    with pytest.raises(UploadRefused, match=f"the season {sentence} .* UTC"):
+        _accept(participant, zipped(TEXTS))
+
+
+def test_an_empty_and_a_too_large_file_are_refused_with_the_limit(participant, settings):
+    settings.UPLOAD_LIMIT_BYTES = 1000
+
+    with pytest.raises(UploadRefused, match="empty"):
+        _accept(participant, b"")
+    with pytest.raises(UploadRefused, match=r"1,001 bytes; at most 1,000"):
+        _accept(participant, b"x" * 1001)
+
+    assert not Batch.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (zipped(TEXTS)[:-30], "damaged"),
+        (zipped({".hidden": "x"}), "empty"),
+        (zipped({f"{number}.cif": "x" for number in range(9)}), "more than 8 members"),
+        (b"".join(b"data_%d\n_cell_length_a 1\n" % number for number in range(9)), "more than 8 structures"),
+        (zipped({f"{part}.cif": "data_x\n_atom_site\n" * 5 for part in "ab"}), "more than 8 structures"),
+    ],
+)
+def test_a_refused_archive_says_why_and_counts_no_candidate(participant, settings, data, sentence):
+    settings.UPLOAD_LIMIT_MEMBERS = 8
+    batch, _ = _accept(participant, data)
+    before = Season.objects.get().next_arrival
+
+    read_batches(participant.season_id)
+
+    batch.refresh_from_db()
+    assert batch.state == BatchState.REFUSED
+    assert sentence in batch.problem
+    assert not Candidate.objects.exists()
+    assert not Shard.objects.exists()
+    assert Season.objects.get().next_arrival == before
+
+
+def test_arrival_numbers_are_contiguous_and_follow_the_order_of_upload(participant, join_as, settings):
+    settings.SHARD_SIZE = 2
+    names = ["c", "a", "b"]
+    first = submit(join_as("ben"), {f"{name}.cif": cif(bulk("Cu")) for name in names})
+    second = submit(participant, {f"{name}.cif": cif(bulk("Au")) for name in names})
+
+    assert read_batches(participant.season_id) == 2
+
+    rows = list(Candidate.objects.order_by("arrival").values_list("arrival", "batch", "shard__number", "detail__file"))
+    assert rows == [
+        (1 + number, batch, number % 3 // 2, f"{names[number % 3]}.cif")
+        for number, batch in enumerate([first.pk] * 3 + [second.pk] * 3)
+    ]
+
+
+def test_reading_twice_equals_reading_once(participant):
+    submit(participant, TEXTS)
+    read_batches(participant.season_id)
+    before = list(Candidate.objects.values_list("pk", "arrival"))
+
+    assert read_batches(participant.season_id) == 0
+    assert list(Candidate.objects.values_list("pk", "arrival")) == before
+
+
+def test_while_one_process_reads_another_leaves_it_alone(participant):
+    submit(participant, TEXTS)
+
+    with lock(f"intake:{participant.season_id}"):
+        assert read_batches(participant.season_id) == 0
+
+    assert Batch.objects.get().state == BatchState.UPLOADED
+
+
+def test_killed_before_any_statement_it_leaves_all_or_nothing_and_the_next_one_finishes(participant, settings):
+    settings.SHARD_SIZE, settings.MAX_ATTEMPTS = 1, 1000
+    batch = submit(participant, TEXTS)
+    for number in range(1, 100):
+        try:
+            with before_statement(number, kill):
+                read_batches(participant.season_id)
+        except Killed:
+            let_expire(Lock.objects.all())
+            assert (Candidate.objects.count(), Shard.objects.count(), Season.objects.get().next_arrival) in {
+                (0, 0, 1),
+                (2, 2, 3),
+            }
+        else:
+            break
+
+    assert number > 10
+    batch.refresh_from_db()
+    assert batch.state == BatchState.READ
+    assert list(Candidate.objects.order_by("arrival").values_list("arrival", flat=True)) == [1, 2]
+    assert set(_texts(batch).values()) == set(TEXTS.values())
+
+
+def test_who_lost_the_lock_while_reading_writes_nothing(participant):
+    submit(participant, TEXTS)
+
+    def take_over():
+        Lock.objects.update(token="another")
+
+    with pytest.raises(LockLost), before_statement(8, take_over):
+        read_batches(participant.season_id)
+
+    assert not Candidate.objects.exists()
+    assert Lock.objects.get().token == "another"
+
+
+def test_after_three_attempts_a_batch_is_set_aside_and_the_next_one_read(participant):
+    lost = submit(participant, TEXTS)
+    default_storage.delete(lost.stored_as)
+    good = submit(participant, {"a.cif": TEXTS["a.cif"]})
+    for _ in range(3):
+        with pytest.raises(FileNotFoundError):
+            read_batches(participant.season_id)
+
+    assert read_batches(participant.season_id) == 2
+
+    lost.refresh_from_db()
+    assert (lost.state, lost.attempts) == (BatchState.SET_ASIDE, 3)
+    assert "organiser" in lost.problem
+    assert list(Candidate.objects.values_list("batch", "arrival")) == [(good.pk, 1)]
+
+
+def test_names_and_sentences_keep_nothing_that_a_database_refuses(participant):
+    batch, _ = _accept(participant, b"data_a\0b\n_cell_length_a 1\n", "a.cif")
+
+    read_batches(participant.season_id)
+
+    assert CandidateDetail.objects.get(candidate__batch=batch).block == "a\ufffdb"
+
+
+def test_each_deed_rings_for_the_next(participant, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        submit(participant, TEXTS)
+    assert bells("parse") == [("intake", participant.season_id)]
+
+    with django_capture_on_commit_callbacks(execute=True):
+        read_batches(participant.season_id)
+    assert bells("parse") == [("parse", Shard.objects.get().pk)]
