@@ -1,16 +1,18 @@
 """Replay: a verdict computed again from the facts, by a fold that starts from the release."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from hull.entries import Formula
 from philately.domain.relax import judge_of, settings_of
 from philately.domain.releases import release_of
 from philately.domain.runs import arrival_of
 from philately.models import Candidate, Placement, Run
+from validation.acceptance import accept_relaxed
 from validation.crystal import Crystal
 from validation.placing import Arrival, Fold, Outcome
 from validation.relaxation import relax
-from validation.rules import Rules
+from validation.rules import Rejected, Rules
 
 RELAX_TOLERANCE_EV_PER_ATOM = 0.002
 
@@ -30,10 +32,13 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a replay found. energy_per_atom and device: of a new relaxation, where one was asked for."""
+    """What a replay found. energy_per_atom and device: of a new relaxation, where one was asked for.
+
+    outcome: None where the new relaxation is rejected before it could be placed.
+    """
 
     placement: Placement
-    outcome: Outcome
+    outcome: Outcome | None
     differences: tuple[Difference, ...]
     energy_per_atom: float | None = None
     device: str = ""
@@ -99,20 +104,26 @@ def _same(stored: object, found: object) -> bool:
 def _relaxed_again(candidate: Candidate, placement: Placement, fold: Fold) -> Replay:
     scale = candidate.season.scale
     judge, _ = judge_of(scale.pk)
-    initial = Crystal.unpack(candidate.detail.geometry or b"")
-    result = relax(initial, judge, settings_of(scale))
-    arrival = Arrival(
-        candidate.pk,
-        candidate.batch.owner_id,
-        Formula.parse(candidate.formula),
-        result.energy_per_atom,
-        lambda: result.crystal,
+    initial, how = Crystal.unpack(candidate.detail.geometry or b""), settings_of(scale)
+    result = relax(initial, judge, how)
+    stored_device = candidate.relaxation.provenance["device"] if candidate.relaxation else ""
+    found = partial(Replay, placement, stored_device=stored_device, device=judge.device)
+    try:
+        accept_relaxed(initial, result.crystal, result, rules=fold.rules, settings=how)
+    except Rejected as rejection:  # not to be placed: there may not even be an energy
+        return found(None, (Difference("verdict", placement.verdict, str(rejection)),))
+    outcome = fold.place(
+        Arrival(
+            candidate.pk,
+            candidate.batch.owner_id,
+            Formula.parse(candidate.formula),
+            result.energy_per_atom,
+            lambda: result.crystal,
+        )
     )
-    outcome = fold.place(arrival)
     differences = []
     if outcome.verdict.value != placement.verdict:
         differences.append(Difference("verdict", placement.verdict, outcome.verdict.value))
     if not abs(result.energy_per_atom - placement.energy_per_atom) <= RELAX_TOLERANCE_EV_PER_ATOM:
         differences.append(Difference("energy_per_atom", placement.energy_per_atom, result.energy_per_atom))
-    stored_device = candidate.relaxation.provenance["device"] if candidate.relaxation else ""
-    return Replay(placement, outcome, tuple(differences), result.energy_per_atom, judge.device, stored_device)
+    return found(outcome, tuple(differences), result.energy_per_atom)

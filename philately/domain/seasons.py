@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
+from django.core.validators import slug_re
 from django.db import transaction
 from django.utils import timezone
 
@@ -33,6 +34,11 @@ class SeasonPlan:
 
 def open_season(plan: SeasonPlan) -> Season:
     """Create the season and its official run. Raises SeasonRefused."""
+    if not slug_re.match(plan.slug):
+        raise SeasonRefused(f"{plan.slug!r} cannot stand in an address; letters, digits, - and _ can")
+    opens_at = plan.opens_at or timezone.now()
+    if plan.closes_at is not None and plan.closes_at <= opens_at:
+        raise SeasonRefused(f"it would close on {plan.closes_at:%Y-%m-%d %H:%M} UTC, before it opens")
     if Season.objects.filter(slug=plan.slug).exists():
         raise SeasonRefused(f"there is a season {plan.slug!r} already")
     with transaction.atomic():
@@ -44,7 +50,7 @@ def open_season(plan: SeasonPlan) -> Season:
             rules=plan.rules.to_json(),
             visibility=plan.visibility,
             data_licence=settings.DATA_LICENCE,
-            opens_at=plan.opens_at or timezone.now(),
+            opens_at=opens_at,
             closes_at=plan.closes_at,
         )
         season.official_run = open_run(season, plan.release, plan.rules)

@@ -35,12 +35,16 @@ class Command(BaseCommand):
     def _show(self, candidate: Candidate, result: Replay) -> None:
         placement, outcome = result.placement, result.outcome
         self.stdout.write(f"{candidate} of {candidate.season}, {placement.run}, arrival {candidate.arrival}")
-        rows = [
-            ("verdict", placement.verdict, outcome.verdict.value),
-            ("formation energy", placement.formation_energy_per_atom, outcome.formation_energy_per_atom),
-            ("on arrival", placement.e_above_hull_on_arrival, outcome.position.e_above_hull_on_arrival),
-            ("decomposition", placement.decomposition_energy, outcome.position.decomposition_energy),
-        ]
+        rows = (
+            []
+            if outcome is None
+            else [
+                ("verdict", placement.verdict, outcome.verdict.value),
+                ("formation energy", placement.formation_energy_per_atom, outcome.formation_energy_per_atom),
+                ("on arrival", placement.e_above_hull_on_arrival, outcome.position.e_above_hull_on_arrival),
+                ("decomposition", placement.decomposition_energy, outcome.position.decomposition_energy),
+            ]
+        )
         if result.energy_per_atom is not None:
             rows.append(("energy per atom", placement.energy_per_atom, result.energy_per_atom))
             rows.append(("device", result.stored_device, result.device))
