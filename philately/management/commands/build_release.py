@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,17 @@ class Command(BaseCommand):
         parser.add_argument(
             "--work-dir", type=Path, help="keeps finished attempts (default: <data folder>/work/<name of the release>)"
         )
-        parser.add_argument("--workers", type=int, default=2, help="processes, one thread each (default: 2)")
+        parser.add_argument("--workers", type=int, default=2, help="processes, one thread each (default: %(default)s)")
         parser.add_argument("--elements", nargs="+", metavar="SYMBOL", help="only these (default: all the judge knows)")
         parser.add_argument(
             "--quick", action="store_true", help="only each element's known structure from one start: to try things out"
         )
 
     def handle(self, **options: Any) -> None:
+        for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(
+                library, "1"
+            )  # of the worker processes: on busy cores their BLAS threads wait, 10 times slower
         judge = load_judge(options["judge"], options["model"], threads=1)
         self.stdout.write(f"{judge.name} {judge.model}: canary against {check(judge).source}, passed")
         out: Path = options["out"] or settings.BASE_DIR / "reference" / f"{judge.name}-elements.parquet"
@@ -71,6 +76,6 @@ def _tasks(judge: Judge, elements: list[str] | None, *, quick: bool) -> tuple[Ta
 
 def _table(release: Release) -> str:
     return "\n".join(
-        f"{phase.species_at_sites[0]:3} {phase.label:10} {phase.energy_per_atom:10.4f} eV/atom  {phase.note}"
+        f"{phase.species_at_sites[0]:3} {phase.label:40} {phase.energy_per_atom:10.4f} eV/atom  {phase.note}"
         for phase in release.phases
     )

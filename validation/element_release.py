@@ -1,0 +1,145 @@
+"""A release of elemental references: the lowest sane attempt of each element, with what speaks against its number."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+
+from hull.atomic import atomic_file
+from hull.reference import Coverage, ReferencePhase, Release, write_release
+from validation.attempt_records import WorkFile, write_attempts
+from validation.attempts import ELEMENT_SETTINGS, Attempt, Task
+from validation.crystal import Crystal
+from validation.elements import Progress, build_elements, lowest
+from validation.elements_table import KNOWN_DEVIATIONS, KNOWN_STRUCTURE
+from validation.potentials import Judge
+from validation.references import reference_phase
+from validation.rules import RelaxationSettings
+from validation.scales import scale_digest, scale_of
+from validation.spacegroup import space_group_number
+
+CHECKSUMS = "SHA256SUMS"
+SEASON_SETTINGS = RelaxationSettings()  # the scale's: energies at the tighter settings of a build belong to it as well
+USUAL_VOLUME_RATIO = (0.7, 1.3)  # of the tabulated volume; outside, the note says so
+MISORDERED_EV_PER_ATOM = 0.02  # another prototype so far below the element's own is worth a note
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltElements:
+    """A release as written, with every attempt behind it. missing: elements of the judge without a sane attempt."""
+
+    release: Release
+    sha256: str
+    attempts: tuple[Attempt, ...]
+    missing: tuple[str, ...]
+
+
+def build_release(
+    judge: Judge,
+    out: Path,
+    work_dir: Path,
+    *,
+    settings: RelaxationSettings = ELEMENT_SETTINGS,
+    tasks: Sequence[Task] | None = None,
+    progress: Callable[[Progress], None] = lambda progress: None,
+    workers: int = 1,
+) -> BuiltElements:
+    """Build, or finish building, and write the release, beside it the attempts and its line in SHA256SUMS.
+
+    work_dir: holds the work file of a build that was broken off. Raises OtherWork where that is of another judge.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    work = WorkFile(work_dir / "attempts.jsonl", {**judge.identity(), "settings": asdict(settings)})
+    attempts = build_elements(
+        judge,
+        settings,
+        tasks=tasks,
+        done=work.attempts(),
+        record=work.append,
+        progress=progress,
+        workers=workers,
+    )
+    release = elements_release(judge, attempts, name=out.stem)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sha256 = write_release(release, out)
+    attempts_path = attempts_path_of(out)
+    write_attempts(attempts, (kept.task for kept in lowest(attempts).values()), attempts_path)
+    _note_checksums(out.parent / CHECKSUMS, (out, attempts_path))
+    tried = {attempt.task.element for attempt in attempts}
+    return BuiltElements(release, sha256, attempts, tuple(sorted(tried - set(release.elements))))
+
+
+def attempts_path_of(out: Path) -> Path:
+    """Where the attempts stand of the release at ``out``."""
+    return out.with_name(f"{out.stem}-attempts{out.suffix}")
+
+
+def elements_release(judge: Judge, attempts: Iterable[Attempt], *, name: str) -> Release:
+    """The lowest sane attempt of each element, numbered in the order of the symbols."""
+    attempts = tuple(attempts)
+    scale = scale_of(judge, SEASON_SETTINGS)
+    phases = tuple(
+        _phase(number, kept, note(judge, kept, attempts))
+        for number, (_, kept) in enumerate(sorted(lowest(attempts).items()), start=1)
+    )
+    return Release(name, Coverage.ELEMENTS, scale, scale_digest(scale), phases)
+
+
+def note(judge: Judge, kept: Attempt, attempts: Iterable[Attempt]) -> str:
+    """What a participant should know before believing this reference; empty where nothing is known against it."""
+    return "; ".join(filter(None, (_deviation(judge, kept), _odd_volume(kept), _odd_order(kept, attempts))))
+
+
+def _deviation(judge: Judge, kept: Attempt) -> str:
+    element = kept.task.element
+    deviation = KNOWN_DEVIATIONS.get(f"{judge.name}/{PurePath(judge.model).name}", {}).get(element)
+    if deviation is None:
+        return ""
+    look = "too stable" if deviation > 0 else "too unstable"
+    side = "above" if deviation > 0 else "below"
+    return (
+        f"{judge.architecture} lies about {abs(deviation):.2f} eV/atom {side} published DFT for {element}; "
+        f"its compounds look {look}"
+    )
+
+
+def _odd_volume(kept: Attempt) -> str:
+    low, high = USUAL_VOLUME_RATIO
+    return "" if low <= kept.volume_ratio <= high else f"volume {kept.volume_ratio:.2f} of the tabulated one"
+
+
+def _odd_order(kept: Attempt, attempts: Iterable[Attempt]) -> str:
+    known = KNOWN_STRUCTURE.get(kept.task.element)
+    rivals = [other for other in attempts if (other.task.element, other.task.prototype) == (kept.task.element, known)]
+    rival = lowest(rivals).get(kept.task.element)
+    if rivals and rival is None:
+        return f"no sane outcome of the known structure {known}"
+    if rival is None or rival.energy_per_atom is None or kept.energy_per_atom is None:
+        return ""
+    gap = rival.energy_per_atom - kept.energy_per_atom
+    return f"{gap:.3f} eV/atom below the known structure {known}" if gap > MISORDERED_EV_PER_ATOM else ""
+
+
+def label_of(kept: Attempt) -> str:
+    """The prototype it started from, and what became of it where the relaxation found another space group."""
+    found, own = (space_group_number(crystal) for crystal in (Crystal.unpack(kept.crystal), kept.task.start()))
+    return kept.task.prototype if found == own else f"{kept.task.prototype}, relaxed to space group {found}"
+
+
+def _phase(number: int, kept: Attempt, note: str) -> ReferencePhase:
+    if kept.energy_per_atom is None:
+        raise ValueError(f"{kept.task} has no energy and was kept all the same")
+    crystal = Crystal.unpack(kept.crystal)
+    return reference_phase(number, crystal, kept.energy_per_atom, label=label_of(kept), note=note)
+
+
+def _note_checksums(path: Path, files: Iterable[Path]) -> None:
+    """Replace or add the files' lines, in the format of sha256sum, sorted by name."""
+    sums = {}
+    if path.exists():
+        sums = {name: digest for digest, name in (line.split(maxsplit=1) for line in path.read_text().splitlines())}
+    sums |= {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    with atomic_file(path) as out:
+        out.write("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode())
