@@ -18,6 +18,18 @@ _PERIODIC_TABLE = (
     "Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
 )
 SYMBOLS: tuple[str, ...] = tuple(_PERIODIC_TABLE.split())
+# By Pauling electronegativity, as pymatgen's Element.X has it; those without a value last.
+_ELECTROPOSITIVITY: dict[str, int] = {
+    symbol: rank
+    for rank, symbol in enumerate(
+        (
+            "Fr Cs K Rb Ba Ra Na Sr Li Ca Ac La Tb Yb Ce Pm Pr Nd Sm Eu Gd Dy Y Ho Er Tm Lu Pu Am Bk Cf Cm Es Fm Hf "
+            "Lr Md No Th Mg Zr Np Sc U Pa Ta Ti Mn Be Nb Al Tl V Zn Cr Cd In Ga Fe Co Cu Re Si Tc Ni Ag Sn Hg Po Ge "
+            "Bi B Sb Te Mo As P At H Ir Os Pd Rn Ru Pt Rh Pb W Au C Se S Xe I Br Kr N Cl O F Ar Bh Cn Db Ds Fl He Hs "
+            "Lv Mc Mt Ne Nh Og Rf Rg Sg Ts"
+        ).split()
+    )
+}
 ATOMIC_NUMBER: dict[str, int] = {symbol: number for number, symbol in enumerate(SYMBOLS, start=1)}
 
 
@@ -107,6 +119,12 @@ class Formula:
     def __str__(self) -> str:
         parts = sorted((SYMBOLS[number - 1], amount) for number, amount in self.amounts)
         return "".join(f"{symbol}{amount if amount > 1 else ''}" for symbol, amount in parts)
+
+    @property
+    def written(self) -> str:
+        """As chemists write it, the most electropositive element first: ``NaCl``, ``TiO2``."""
+        parts = sorted((_ELECTROPOSITIVITY[SYMBOLS[number - 1]], number, amount) for number, amount in self.amounts)
+        return "".join(f"{SYMBOLS[number - 1]}{amount if amount > 1 else ''}" for _, number, amount in parts)
 
     @property
     def elements(self) -> tuple[str, ...]:

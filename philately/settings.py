@@ -164,6 +164,9 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"philately": {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False}},
+    "loggers": {
+        "philately": {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False},
+        "kombu.connection": {"level": "ERROR"},  # it warns that the filesystem has no host name
+    },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
 }

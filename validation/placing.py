@@ -170,7 +170,7 @@ class Fold:
     def _duplicate(self, arrival: Arrival, phase: KeptPhase, formation: float | None, position: Position) -> Outcome:
         gain = phase.energy_per_atom - arrival.energy_per_atom
         whose = "of the release" if phase.find is None else "found earlier"
-        sentence = f"the same as phase {phase.number} ({phase.formula}), {whose}"
+        sentence = f"the same as phase {phase.number} ({phase.formula.written}), {whose}"
         if gain < self.rules.refine_ev_per_atom or not phase.in_hull:
             return self._outcome(
                 Verdict.DUPLICATE, phase.number, formation, position, reason=Reason.DUPLICATE, sentence=sentence

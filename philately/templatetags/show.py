@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from hull.entries import Formula
 from philately.models import Season
 from philately.states import CandidateState
 from validation.placing import Verdict
@@ -63,10 +64,12 @@ def size(n_bytes: int) -> str:
 
 @register.filter
 def formula(text: str) -> SafeString:
-    """A formula with its amounts below the line; copied, it is the formula as it was."""
+    """A reduced formula as chemists write it, the amounts below the line; empty where there is none."""
+    if not text:
+        return SafeString()
     parts = (
         (symbol, format_html("<sub>{}</sub>", amount) if amount else "")
-        for symbol, amount in _FORMULA_PART.findall(text)
+        for symbol, amount in _FORMULA_PART.findall(Formula.parse(text).written)
     )
     return format_html_join("", "{}{}", parts)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymatgen.core import Composition
 
 from hull.entries import (
     MAX_ELEMENTS,
@@ -97,3 +98,16 @@ def test_an_energy_that_is_none_is_refused(energy):
 def test_every_refusal_of_the_hull_is_one_kind_of_value_error():
     assert issubclass(HullError, ValueError)
     assert all(issubclass(error, HullError) for error in (BadComposition, BadEnergy, TooManyElements, UnknownElement))
+
+
+@pytest.mark.parametrize("text", ["NaCl", "TiO2", "SrTiO3", "Al2O3", "GaN", "Ni3Al", "Mg2Si", "CsPbI3", "Cu3Au"])
+def test_a_formula_is_written_as_pymatgen_writes_it(text):
+    composition = Composition(text)
+
+    amounts = {element.symbol: int(amount) for element, amount in composition.items()}
+
+    assert Formula.of(amounts).written == composition.reduced_formula
+
+
+def test_every_element_can_be_written():
+    assert {Formula.of({symbol: 1}).written for symbol in SYMBOLS} == set(SYMBOLS)

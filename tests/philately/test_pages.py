@@ -107,7 +107,7 @@ class TestSeasonPage:
         text = text_of(client.get(reverse("season", args=[season.slug])))
 
         assert f"Predicted stable by {season.scale.name}" in text
-        assert "AuCu<sub>3</sub>" in text
+        assert "Cu<sub>3</sub>Au" in text
 
     def test_a_refused_judge_is_an_alert(self, client, season):
         Scale.objects.update(problem="CanaryDied: Si differs")
@@ -334,7 +334,7 @@ class TestBlindSeason:
         address = reverse(page, args=[season.slug])
         for visitor in (client, other(join_as)):
             text = text_of(visitor.get(address))
-            assert "AuCu" not in text
+            assert "AuCu" not in text and "Cu<sub>3</sub>Au" not in text and "CuAu" not in text
             assert "ann" not in re.sub(r"[a-z]ann|ann[a-z]", "", text)
 
     def test_the_number_of_participants_is_told(self, client, season):

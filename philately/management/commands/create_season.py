@@ -29,7 +29,12 @@ class Command(BaseCommand):
         parser.add_argument("--release", required=True, help="number or SHA-256 (a beginning is enough) of the release")
         parser.add_argument("--rules", type=Path, metavar="JSON", help="file of rules that differ from the defaults")
         parser.add_argument("--max-atoms", type=int, help="atoms in the primitive cell (default: 50)")
-        parser.add_argument("--visibility", choices=Visibility.values, default=Visibility.OPEN)
+        parser.add_argument(
+            "--visibility",
+            choices=Visibility.values,
+            default=Visibility.OPEN,
+            help="open: verdicts are shown when placed; blind: when the season closes (default: %(default)s)",
+        )
         parser.add_argument("--opens", type=_moment, metavar="ISO", help="UTC (default: now)")
         parser.add_argument("--closes", type=_moment, metavar="ISO", help="UTC (default: stays open)")
         parser.add_argument("--organiser", metavar="USER", help="user name of an organiser")
@@ -44,12 +49,13 @@ class Command(BaseCommand):
             opens_at=options["opens"],
             closes_at=options["closes"],
         )
+        organiser = _user(options["organiser"]) if options["organiser"] else None
         try:
             season = open_season(plan)
         except SeasonRefused as refusal:
             raise CommandError(str(refusal)) from refusal
-        if options["organiser"]:
-            join(season, _user(options["organiser"]), Role.ORGANISER)
+        if organiser is not None:
+            join(season, organiser, Role.ORGANISER)
         self.stdout.write(f"season {season.slug} is judged by {season.scale} against {plan.release}")
 
 

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Count
 
+from hull.entries import Formula
 from philately.domain.dumps import dump_season
 from philately.models import Batch, Candidate, Season
 from philately.queries import all_rows, leaderboard, view_of
@@ -133,8 +134,9 @@ class Command(BaseCommand):
         blocks = Counter(row.file for row in rows)
         for row in rows:
             name = f"{row.file}#{row.block}" if blocks[row.file] > 1 else row.file
+            formula = Formula.parse(row.formula).written if row.formula else ""
             numbers = (_number(row.energy_per_atom), _number(row.e_above_hull), f"{row.points:g}")
-            self._say(_LINE.format(name[-31:], row.formula, row.outcome, row.reason, *numbers))
+            self._say(_LINE.format(name[-31:], formula, row.outcome, row.reason, *numbers))
         self._say()
 
     def _leaderboard(self, season: Season) -> None:
