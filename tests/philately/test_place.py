@@ -8,11 +8,12 @@ from facts import Killed, add_candidate, before_statement, kill, let_expire, lon
 
 from philately.domain import place
 from philately.domain.place import place_waiting
-from philately.domain.runs import fold_of
+from philately.domain.runs import fold_of, open_run
 from philately.domain.seasons import join
 from philately.domain.sweep import sweep
 from philately.models import Candidate, Lock, LogEntry, Phase, Placement, RelaxationFact, RelaxationGeometry, ScoreEntry
 from philately.states import CandidateState, PhaseStatus, Stage
+from validation.rules import Rules
 
 S = CandidateState
 
@@ -125,9 +126,6 @@ def _start_again(season):
     season.save()
     run.phases.all().delete()
     run.delete()
-    from philately.domain.runs import open_run
-    from validation.rules import Rules
-
     season.official_run = open_run(season, season.scale.releases.get(), Rules.from_json(season.rules))
     season.save()
     assert season.official_run.number == number
