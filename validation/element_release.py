@@ -10,12 +10,12 @@ from pathlib import Path, PurePath
 from hull.atomic import atomic_file
 from hull.reference import Coverage, ReferencePhase, Release, write_release
 from validation.attempt_records import WorkFile, write_attempts
-from validation.attempts import ELEMENT_SETTINGS, Attempt, Task
+from validation.attempts import ELEMENT_SETTINGS, Attempt, Task, volume_ratio
 from validation.crystal import Crystal
 from validation.elements import Progress, build_elements, lowest
 from validation.elements_table import KNOWN_DEVIATIONS, KNOWN_STRUCTURE
 from validation.potentials import Judge
-from validation.references import reference_phase
+from validation.references import reference_crystal, reference_phase
 from validation.rules import RelaxationSettings
 from validation.scales import scale_digest, scale_of
 from validation.spacegroup import space_group_number
@@ -85,6 +85,16 @@ def elements_release(judge: Judge, attempts: Iterable[Attempt], *, name: str) ->
         for number, (_, kept) in enumerate(sorted(lowest(attempts).items()), start=1)
     )
     return Release(name, Coverage.ELEMENTS, scale, scale_digest(scale), phases)
+
+
+def markdown_table(release: Release) -> str:
+    """The release as the table that stands in reference/README.md."""
+    rows = ["| element | prototype | eV/atom | volume / tabulated | note |", "| --- | --- | ---: | ---: | --- |"]
+    for phase in release.phases:
+        ratio = volume_ratio(reference_crystal(phase))
+        cells = (phase.species_at_sites[0], phase.label, f"{phase.energy_per_atom:.4f}", f"{ratio:.2f}", phase.note)
+        rows.append(f"| {' | '.join(cells)} |".replace("  ", " "))
+    return "\n".join(rows) + "\n"
 
 
 def note(judge: Judge, kept: Attempt, attempts: Iterable[Attempt]) -> str:

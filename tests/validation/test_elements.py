@@ -1,11 +1,14 @@
 """Elemental references: which outcomes are refused, how a broken-off build goes on, what the release says."""
 
 import dataclasses
+import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hull.entries import Formula
 from hull.reference import Coverage, read_release
 from validation.attempt_records import OtherWork, WorkFile
 from validation.attempts import (
@@ -19,7 +22,15 @@ from validation.attempts import (
 )
 from validation.crystal import Crystal
 from validation.element_data import ATOMIC_VOLUME_ANG3
-from validation.element_release import CHECKSUMS, attempts_path_of, build_release, elements_release, label_of, note
+from validation.element_release import (
+    CHECKSUMS,
+    attempts_path_of,
+    build_release,
+    elements_release,
+    label_of,
+    markdown_table,
+    note,
+)
 from validation.elements import build_elements, lowest
 from validation.potentials import load_judge
 from validation.prototypes import prototype
@@ -28,6 +39,7 @@ from validation.scales import scale_digest, scale_of
 
 ENERGY_TOLERANCE_EV_PER_ATOM = 1e-4
 CUTOFF_ANG = 6.0
+REFERENCE = Path(__file__).resolve().parents[2] / "reference"
 FEW = tuple(Task(element, label, 1.0) for element in ("Al", "Cu") for label in ("bcc", "fcc"))
 
 
@@ -292,3 +304,29 @@ def test_a_label_says_when_the_relaxation_left_the_prototype():
 
     assert label_of(kept) == "fcc"
     assert label_of(turned) == "hcp, relaxed to space group 225"
+
+
+def test_the_readme_shows_the_release_that_stands_beside_it():
+    release = read_release(REFERENCE / "chgnet-elements.parquet")
+
+    assert markdown_table(release) in (REFERENCE / "README.md").read_text()
+
+
+def test_the_built_in_release_gives_known_formation_energies():
+    release = read_release(REFERENCE / "chgnet-elements.parquet")
+
+    found = {
+        formula: release.formation_energy_per_atom(Formula.parse(formula), energy)
+        for formula, energy in (("ClNa", -3.668), ("MgO", -6.314), ("ClCs", -3.548))  # the canary's energies
+    }
+    # Standard enthalpies of formation, −411, −602 and −443 kJ/mol (CRC Handbook, 97th ed.), in eV/atom.
+    assert found["ClNa"] == pytest.approx(-2.13, abs=0.3)
+    assert found["MgO"] == pytest.approx(-3.12, abs=0.3)
+    assert found["ClCs"] == pytest.approx(-2.30, abs=0.3)
+
+
+def test_the_checksums_of_the_built_in_release_hold():
+    for line in (REFERENCE / CHECKSUMS).read_text().splitlines():
+        digest, name = line.split()
+
+        assert hashlib.sha256((REFERENCE / name).read_bytes()).hexdigest() == digest

@@ -10,10 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from hull.reference import Release
 from validation.attempts import Task, tasks_for
 from validation.canary import check
-from validation.element_release import build_release
+from validation.element_release import build_release, markdown_table
 from validation.elements_table import prototypes_of
 from validation.potentials import Judge, judge_names, load_judge
 
@@ -57,7 +56,7 @@ class Command(BaseCommand):
             progress=lambda progress: self.stdout.write(str(progress)),
             workers=options["workers"],
         )
-        self.stdout.write(_table(built.release))
+        self.stdout.write(markdown_table(built.release))
         if built.missing:
             self.stderr.write(f"no sane reference for {', '.join(built.missing)}: the release is without them")
         self.stdout.write(f"{out}: {len(built.release.phases)} elements, SHA-256 {built.sha256}")
@@ -71,11 +70,4 @@ def _tasks(judge: Judge, elements: list[str] | None, *, quick: bool) -> tuple[Ta
         return tasks
     return tuple(
         task for task in tasks if task.start_factor == 1.0 and task.prototype == prototypes_of(task.element)[0]
-    )
-
-
-def _table(release: Release) -> str:
-    return "\n".join(
-        f"{phase.species_at_sites[0]:3} {phase.label:40} {phase.energy_per_atom:10.4f} eV/atom  {phase.note}"
-        for phase in release.phases
     )
