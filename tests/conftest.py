@@ -19,11 +19,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "philately.settings")
 django.setup()
 
 from django.conf import settings as project_settings  # noqa: E402 - all of these need the set-up above
-from driving import EMT_ELEMENTS, season_on, write_emt_release  # noqa: E402
+from driving import season_on  # noqa: E402
 
 from philately.domain.seasons import join  # noqa: E402
 from philately.models import Membership, Season, User  # noqa: E402
 from philately.states import Role  # noqa: E402
+from tests.releases import EMT_ELEMENTS, write_emt_release  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -7,56 +7,20 @@ import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ase import Atoms
 from ase.build import bulk
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db.models import Model
 
-from hull.entries import Formula
-from hull.reference import Coverage, ReferencePhase, write_release
-from hull.reference import Release as ReleaseFile
 from philately.domain import intake, parse, place
 from philately.domain import relax as relaxing
 from philately.domain.releases import import_release
 from philately.domain.seasons import SeasonPlan, open_season
-from philately.models import Batch, Membership, Season, Shard
-from philately.states import ShardState
+from philately.models import Batch, Membership, RelaxationFact, RelaxationGeometry, Season, Shard
+from philately.states import CandidateState, ShardState
 from validation.crystal import Crystal
-from validation.potentials import Judge, load_judge
-from validation.relaxation import relax
-from validation.rules import RelaxationSettings
-from validation.scales import scale_digest, scale_of
-
-EMT_ELEMENTS = ("Ag", "Al", "Au", "Cu", "Ni", "Pd", "Pt")  # the metals that EMT is meant for
-
-
-def write_emt_release(path: Path, elements: tuple[str, ...]) -> Path:
-    """A release of these elements' face-centred cubic crystals, relaxed by EMT."""
-    judge, how = load_judge("emt"), RelaxationSettings()
-    scale = scale_of(judge, how)
-    phases = tuple(_element(number, symbol, judge, how) for number, symbol in enumerate(sorted(elements), start=1))
-    release = ReleaseFile(
-        name="EMT elements",
-        coverage=Coverage.ELEMENTS,
-        scale=scale,
-        scale_digest=scale_digest(scale),
-        phases=phases,
-    )
-    write_release(release, path)
-    return path
-
-
-def _element(number: int, symbol: str, judge: Judge, how: RelaxationSettings) -> ReferencePhase:
-    result = relax(Crystal.from_atoms(bulk(symbol)), judge, how)
-    return ReferencePhase(
-        number=number,
-        formula=Formula.of({symbol: 1}),
-        energy_per_atom=result.energy_per_atom,
-        lattice_vectors=tuple(map(tuple, result.crystal.lattice.tolist())),
-        cartesian_site_positions=tuple(map(tuple, result.crystal.cart_coords.tolist())),
-        species_at_sites=result.crystal.symbols,
-        label="fcc",
-    )
 
 
 def season_on(release_file: Path, **plan: object) -> Season:
@@ -90,10 +54,36 @@ def read_all(season: Season) -> None:
         parse.parse_shard(shard.pk)
 
 
+_facts: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}  # of earlier tests, by content hash and scale
+
+
 def relax_all(season: Season) -> None:
-    """Phase 2 of everything that waits for it."""
+    """Phase 2 of everything that waits for it; what an earlier test relaxed is a fact, and facts are shared."""
+    _recall(season)
     while relaxing.relax_some(season.scale_id):
         pass
+    _remember(season)
+
+
+def _recall(season: Season) -> None:
+    for initial_hash in season.candidates.filter(state=CandidateState.PARSED).values_list("content_hash", flat=True):
+        known = _facts.get(initial_hash + season.scale.digest)
+        if known and not RelaxationFact.objects.filter(initial_hash=initial_hash, scale=season.scale).exists():
+            fact = RelaxationFact.objects.create(scale=season.scale, **known[0])
+            RelaxationGeometry.objects.create(relaxation=fact, **known[1])
+
+
+def _remember(season: Season) -> None:
+    for fact in RelaxationFact.objects.filter(scale=season.scale).select_related("geometry"):
+        _facts[fact.initial_hash + season.scale.digest] = (
+            model_to_values(fact, leave_out=("id", "scale_id", "created_at")),
+            model_to_values(fact.geometry, leave_out=("relaxation_id",)),
+        )
+
+
+def model_to_values(row: Model, *, leave_out: tuple[str, ...]) -> dict[str, Any]:
+    names = (field.attname for field in row._meta.concrete_fields)
+    return {name: getattr(row, name) for name in names if name not in leave_out}
 
 
 def place_all(season: Season) -> None:

@@ -1,4 +1,4 @@
-"""The emt release that tests judge with: seven fcc metals, relaxed when a test run first needs them."""
+"""Releases that tests judge against: fcc metals, relaxed by ASE's EMT when a test run first needs them."""
 
 from pathlib import Path
 
@@ -12,16 +12,19 @@ from validation.relaxation import relax
 from validation.rules import RelaxationSettings
 from validation.scales import scale_digest, scale_of
 
+EMT_ELEMENTS = ("Ag", "Al", "Au", "Cu", "Ni", "Pd", "Pt")  # the metals that EMT is meant for
 
-def emt_release() -> Release:
+
+def emt_release(elements: tuple[str, ...] = EMT_ELEMENTS) -> Release:
+    """A release of these elements' face-centred cubic crystals."""
     judge, settings = load_judge("emt"), RelaxationSettings()
     phases = []
-    for number, symbol in enumerate(sorted(judge.elements), start=1):
+    for number, symbol in enumerate(sorted(elements), start=1):
         result = relax(Crystal.from_atoms(bulk(symbol)), judge, settings)
         phases.append(reference_phase(number, result.crystal, result.energy_per_atom, label="fcc"))
     scale = scale_of(judge, settings)
     return Release(
-        name="emt-elements",
+        name="EMT elements",
         coverage=Coverage.ELEMENTS,
         scale=scale,
         scale_digest=scale_digest(scale),
@@ -29,5 +32,6 @@ def emt_release() -> Release:
     )
 
 
-def write_emt_release(path: Path) -> None:
-    write_release(emt_release(), path)
+def write_emt_release(path: Path, elements: tuple[str, ...] = EMT_ELEMENTS) -> Path:
+    write_release(emt_release(elements), path)
+    return path

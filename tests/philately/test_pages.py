@@ -267,9 +267,8 @@ class TestBatchPage:
         assert "Cu3Au.cif" in text_of(ann.get(reverse("batch", args=[judged.pk]), {"after": "x" * 30}))
 
     def test_an_undefined_distance_names_the_missing_element(self, client, db, settings, tmp_path):
-        from driving import write_emt_release
-
         from philately.domain.seasons import join
+        from tests.releases import write_emt_release
 
         settings.MEDIA_ROOT = tmp_path / "files"
         season = season_on(write_emt_release(tmp_path / "cu.parquet", ("Cu",)), slug="gap", name="Gap")

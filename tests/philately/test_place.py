@@ -3,7 +3,7 @@
 import pytest
 from ase.build import bulk
 from django.db import transaction
-from driving import ordered_alloy, season_on, write_emt_release
+from driving import ordered_alloy, season_on
 from facts import Killed, add_candidate, before_statement, kill, let_expire, long_ago, rows_of
 
 from philately.domain import place
@@ -13,6 +13,7 @@ from philately.domain.seasons import join
 from philately.domain.sweep import sweep
 from philately.models import Candidate, Lock, LogEntry, Phase, Placement, RelaxationFact, RelaxationGeometry, ScoreEntry
 from philately.states import CandidateState, PhaseStatus, Stage
+from tests.releases import write_emt_release
 from validation.rules import Rules
 
 S = CandidateState

@@ -6,24 +6,14 @@ import pytest
 from ase.build import bulk
 from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
-from driving import (
-    cif,
-    first_texts,
-    ordered_alloy,
-    place_all,
-    read_all,
-    relax_all,
-    run_all,
-    season_on,
-    submit,
-    write_emt_release,
-)
+from driving import cif, first_texts, ordered_alloy, place_all, read_all, relax_all, run_all, season_on, submit
 
 from philately import queries
 from philately.domain.runs import fold_of
 from philately.domain.seasons import join
 from philately.models import Candidate, HullPoint, Phase, Season, User
 from philately.states import Role, Visibility
+from tests.releases import write_emt_release
 
 ENERGY_TOLERANCE_EV_PER_ATOM = 1e-12
 
