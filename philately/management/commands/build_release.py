@@ -10,11 +10,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from validation.attempt_records import OtherWork
 from validation.attempts import Task, tasks_for
-from validation.canary import check
+from validation.canary import CanaryDied, check
 from validation.element_release import build_release, markdown_table
 from validation.elements_table import prototypes_of
-from validation.potentials import Judge, judge_names, load_judge
+from validation.potentials import Judge, UnknownJudge, judge_names, load_judge
 
 
 class Command(BaseCommand):
@@ -42,9 +43,13 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ.setdefault(
-                library, "1"
-            )  # of the worker processes: on busy cores their BLAS threads wait, 10 times slower
+            os.environ.setdefault(library, "1")  # BLAS threads of worker processes on busy cores cost a factor of 10
+        try:
+            self._build(options)
+        except (UnknownJudge, CanaryDied, OtherWork) as error:
+            raise CommandError(str(error)) from error
+
+    def _build(self, options: dict[str, Any]) -> None:
         judge = load_judge(options["judge"], options["model"], threads=1)
         self.stdout.write(f"{judge.name} {judge.model}: canary against {check(judge).source}, passed")
         out: Path = options["out"] or settings.BASE_DIR / "reference" / f"{judge.name}-elements.parquet"
