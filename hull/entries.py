@@ -19,17 +19,13 @@ _PERIODIC_TABLE = (
 )
 SYMBOLS: tuple[str, ...] = tuple(_PERIODIC_TABLE.split())
 # By Pauling electronegativity, as pymatgen's Element.X has it; those without a value last.
-_ELECTROPOSITIVITY: dict[str, int] = {
-    symbol: rank
-    for rank, symbol in enumerate(
-        (
-            "Fr Cs K Rb Ba Ra Na Sr Li Ca Ac La Tb Yb Ce Pm Pr Nd Sm Eu Gd Dy Y Ho Er Tm Lu Pu Am Bk Cf Cm Es Fm Hf "
-            "Lr Md No Th Mg Zr Np Sc U Pa Ta Ti Mn Be Nb Al Tl V Zn Cr Cd In Ga Fe Co Cu Re Si Tc Ni Ag Sn Hg Po Ge "
-            "Bi B Sb Te Mo As P At H Ir Os Pd Rn Ru Pt Rh Pb W Au C Se S Xe I Br Kr N Cl O F Ar Bh Cn Db Ds Fl He Hs "
-            "Lv Mc Mt Ne Nh Og Rf Rg Sg Ts"
-        ).split()
-    )
-}
+_MOST_ELECTROPOSITIVE_FIRST = (
+    "Fr Cs K Rb Ba Ra Na Sr Li Ca Ac La Tb Yb Ce Pm Pr Nd Sm Eu Gd Dy Y Ho Er Tm Lu Pu Am Bk Cf Cm Es Fm Hf "
+    "Lr Md No Th Mg Zr Np Sc U Pa Ta Ti Mn Be Nb Al Tl V Zn Cr Cd In Ga Fe Co Cu Re Si Tc Ni Ag Sn Hg Po Ge "
+    "Bi B Sb Te Mo As P At H Ir Os Pd Rn Ru Pt Rh Pb W Au C Se S Xe I Br Kr N Cl O F Ar Bh Cn Db Ds Fl He Hs "
+    "Lv Mc Mt Ne Nh Og Rf Rg Sg Ts"
+)
+_ELECTROPOSITIVITY: dict[str, int] = {symbol: rank for rank, symbol in enumerate(_MOST_ELECTROPOSITIVE_FIRST.split())}
 ATOMIC_NUMBER: dict[str, int] = {symbol: number for number, symbol in enumerate(SYMBOLS, start=1)}
 
 
