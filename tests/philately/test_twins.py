@@ -102,18 +102,21 @@ def test_killed_before_any_statement_settling_again_gives_the_same(participant, 
     assert _fates() == {1: None, 2: None, 3: 1, 4: 1}
 
 
-@pytest.mark.parametrize("number", range(1, 12))
+@pytest.mark.parametrize("number", range(1, 18))
 def test_what_arrives_while_it_looks_neither_overtakes_nor_is_overtaken(participant, number):
     """A later candidate is read before an earlier one, both after the settler began."""
     add_candidate(participant, bulk("Pt"), state=S.CHECKED)
+    about_both = {}
 
     def arrive():
-        add_candidate(participant, CU3AU, state=S.RECEIVED)
-        add_candidate(participant, CU3AU, state=S.CHECKED)
+        unread = add_candidate(participant, CU3AU, state=S.RECEIVED)
+        Candidate.objects.filter(pk=unread.pk).update(formula="", content_hash="", n_atoms=None)
+        read = add_candidate(participant, CU3AU, state=S.CHECKED)
+        about_both.update(formula=read.formula, content_hash=read.content_hash, n_atoms=read.n_atoms)
 
     with before_statement(number, arrive):
         settle(participant.season_id)
-    Candidate.objects.filter(state=S.RECEIVED).update(state=S.CHECKED)
+    Candidate.objects.filter(state=S.RECEIVED).update(state=S.CHECKED, **about_both)
     settle(participant.season_id)
 
     assert _fates() == {1: None, 2: None, 3: 2}
