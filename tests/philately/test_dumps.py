@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from ase.build import bulk
 from django.db import connection
-from driving import ordered_alloy, season_on, write_emt_release
+from driving import ordered_alloy, season_on
 from facts import add_candidate
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition, Structure
@@ -23,6 +23,7 @@ from philately.domain.locks import lock
 from philately.domain.place import place_waiting
 from philately.domain.seasons import join
 from philately.models import Phase, ScoreEntry
+from tests.releases import write_emt_release
 
 TOLERANCE_EV_PER_ATOM = 1e-6
 FINDS = [

@@ -5,13 +5,14 @@ import json
 import pytest
 from ase.build import bulk
 from django.core.management import CommandError, call_command
-from driving import EMT_ELEMENTS, cif, ordered_alloy, write_emt_release, zipped
+from driving import cif, ordered_alloy, zipped
 from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
 
 from hull.reference import DamagedRelease, read_release
 from philately.domain.releases import import_release, release_of, scale_row
 from philately.domain.runs import open_run
 from philately.models import Release, ReleasePhase, Scale
+from tests.releases import EMT_ELEMENTS, write_emt_release
 from validation.crystal import Crystal
 from validation.rules import Rules
 
