@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
@@ -127,10 +128,14 @@ class Rules:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """The inverse of ``to_json``; raises ValueError for a rule that does not exist."""
+        """The inverse of ``to_json``; raises ValueError for a rule that does not exist or a limit that is no number."""
         unknown = set(data) - {rule.name for rule in fields(cls)}
         if unknown:
             raise ValueError(f"there is no rule named {', '.join(sorted(unknown))}")
+        for rule in fields(cls):
+            limit = data.get(rule.name, rule.default)
+            if isinstance(rule.default, int | float) and not _is_number(limit):
+                raise ValueError(f"the rule {rule.name} is {limit!r}; a number such as {rule.default:g} is expected")
         values = dict(data)
         for name in ("twin", "duplicate"):
             if name in values:
@@ -141,6 +146,10 @@ class Rules:
         if "points" in values:
             values["points"] = Points(**values["points"])
         return cls(**values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _digest(data: dict[str, Any]) -> str:

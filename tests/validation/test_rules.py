@@ -58,3 +58,9 @@ def test_a_rejection_carries_its_reason_and_its_sentence():
 
     assert (rejected.reason, rejected.detail) == (Reason.VOLUME, "the cell is too small.")
     assert str(rejected) == "VOLUME: the cell is too small."
+
+
+@pytest.mark.parametrize("limit", ["fifty", None, True, float("nan")])
+def test_a_limit_that_is_no_number_is_refused_by_name(limit):
+    with pytest.raises(ValueError, match="max_atoms"):
+        Rules.from_json({"max_atoms": limit})
