@@ -37,7 +37,7 @@ _PHASES = (
 )
 
 
-_LINE = "{:32}{:10}{:12}{:20}{:>11}{:>14}{:>8}"
+_LINE = "{:32}{:11}{:12}{:20}{:>11}{:>14}{:>8}"
 
 
 class Command(BaseCommand):
@@ -129,7 +129,7 @@ class Command(BaseCommand):
     def _table(self, season: Season, batch: Batch) -> None:
         self._say(f"{batch.file_name}, submitted by {batch.owner.user.username}")
         self._say(_LINE.format("file", "formula", "verdict", "reason", "E per atom", "e_above_hull", "points"))
-        self._say(_LINE.format("", "", "", "", "eV/atom", "eV/atom", ""))
+        self._say(_LINE.format("", "", "on arrival", "", "eV/atom", "now, eV/atom", ""))
         rows = list(all_rows(view_of(season, batch.owner.user), batch))
         blocks = Counter(row.file for row in rows)
         for row in rows:

@@ -44,7 +44,12 @@ class Command(BaseCommand):
             self.stdout.write(f"serving http://{options['host']}:{options['port']}/ from {settings.DATA_DIR}")
             self.stdout.flush()
         logging.getLogger("philately").setLevel(settings.LOG_LEVEL)
-        environment = {**os.environ, "RELAX_WORKERS": str(options["relax_workers"]), "OMP_NUM_THREADS": "1"}
+        environment = {
+            **os.environ,
+            "RELAX_WORKERS": str(options["relax_workers"]),
+            "OMP_NUM_THREADS": "1",  # idle threads of BLAS spin: on busy cores everything takes ten times as long
+            "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "ignore:You're running the worker with superuser"),
+        }
         Supervisor(children, environment).run()
         self.stdout.write("stopped")
 
