@@ -54,7 +54,7 @@ def replay(candidate: Candidate, *, relax_again: bool = False) -> Replay:
     run = candidate.season.official_run
     placement = None if run is None else Placement.objects.filter(run=run, candidate=candidate).first()
     if run is None or placement is None:
-        raise NotPlaced(f"candidate {candidate.pk} is {candidate.get_state_display()}: it has no verdict yet")
+        raise NotPlaced(f"candidate {candidate.pk} is {candidate.get_state_display()}: there is no placement to replay")
     fold = _fold_before(run, candidate)
     if relax_again:
         return _relaxed_again(candidate, placement, fold)

@@ -153,7 +153,7 @@ def test_replay_ends_with_an_error_where_anything_differs(placed, capsys):
 def test_replay_says_that_there_is_nothing_to_replay(participant):
     waiting = add_candidate(participant, bulk("Cu"), state=CandidateState.PARSED)
 
-    with pytest.raises(CommandError, match="no verdict yet"):
+    with pytest.raises(CommandError, match="no placement to replay"):
         call_command("replay", str(waiting.pk))
     with pytest.raises(CommandError, match="there is no candidate 999"):
         call_command("replay", "999")
