@@ -9,7 +9,8 @@ from philately.broker import app, ring
 
 django.setup()
 
-from philately.domain import intake as intake_domain  # noqa: E402 - models need the set-up above
+from philately.domain import dumps as dumps_domain  # noqa: E402 - models need the set-up above
+from philately.domain import intake as intake_domain  # noqa: E402
 from philately.domain import parse as parse_domain  # noqa: E402
 from philately.domain import place as place_domain  # noqa: E402
 from philately.domain import relax as relax_domain  # noqa: E402
@@ -37,6 +38,11 @@ def parse(shard_id: int) -> None:
 @app.task
 def settle(season_id: int) -> None:
     twins_domain.settle(season_id)
+
+
+@app.task
+def dump(season_id: int) -> None:
+    dumps_domain.refresh(season_id)
 
 
 @app.task

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from django.conf import settings
 from django.db.models import Prefetch, QuerySet
 
 from hull.entries import Formula
@@ -20,12 +21,12 @@ from hull.store import STABLE_TOLERANCE, Position
 from philately.domain.locks import Hold, LockLost, lock
 from philately.domain.releases import file_sha256, release_of
 from philately.domain.runs import fold_of
-from philately.models import Phase, Placement, Run, Season
-from philately.states import PhaseStatus
+from philately.models import Candidate, Phase, Placement, Run, Season
+from philately.queries.dumps import MANIFEST, latest_dump
+from philately.states import FINAL, PhaseStatus
 from validation.crystal import Crystal
 from validation.placing import Fold
 
-MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 _CHUNK = 2000
 
@@ -110,6 +111,35 @@ def dump_season(season: Season, out: Path, *, wait_s: float = 600.0) -> dict[str
     return manifest
 
 
+def due(season: Season) -> bool:
+    """Whether what is offered for download is behind the official run, and either all is quiet or it is old."""
+    run = season.official_run
+    if run is None or run.placed_to == 0:
+        return False
+    offered = latest_dump(season)
+    if offered is None:
+        return True
+    if offered.manifest["run"] == _state_of(run):
+        return False
+    under_way = Candidate.objects.filter(season=season).exclude(state__in=FINAL).exists()
+    age_s = time.time() - offered.files[MANIFEST].stat().st_mtime
+    return not under_way or age_s > settings.DUMP_EVERY_S
+
+
+def refresh(season_id: int) -> bool:
+    """Write the dump that the season's page offers, where it is due; says whether it was."""
+    season = Season.objects.select_related("official_run").get(pk=season_id)
+    with lock(f"dump:{season_id}") as hold:
+        if hold is None or not due(season):
+            return False
+        dump_season(season, Path(settings.DUMP_DIR) / season.slug)
+    return True
+
+
+def _state_of(run: Run) -> dict[str, int]:
+    return {"number": run.number, "placed_to": run.placed_to, "log_position": run.log_position}
+
+
 class _sequencer_lock:
     """The sequencer's lock, waited for."""
 
@@ -165,7 +195,7 @@ def _manifest(run: Run, rows: dict[str, int], folder: Path) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "season": {"slug": season.slug, "name": season.name, "data_licence": season.data_licence},
-        "run": {"number": run.number, "placed_to": run.placed_to, "log_position": run.log_position},
+        "run": _state_of(run),
         "judge": {"name": run.scale.name, "scale_digest": run.scale.digest, "identity": run.scale.identity},
         "release": {"name": release.name, "coverage": release.coverage, "sha256": release.sha256},
         "practice": release.coverage != Coverage.FULL,

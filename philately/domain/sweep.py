@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from philately.broker import ring
-from philately.domain import twins
+from philately.domain import dumps, twins
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.parse import shards_waiting
@@ -34,7 +34,7 @@ def sweep() -> None:
     _set_aside_shards()
     _try_again()
     _set_aside_what_blocks()
-    for season in Season.objects.all():
+    for season in Season.objects.select_related("official_run"):
         _ring_for(season)
     for scale in Scale.objects.all():
         ring_relax(scale)
@@ -129,6 +129,8 @@ def _ring_for(season: Season) -> None:
         ring("settle", season.pk, queue="parse")
     if candidates.filter(state=CandidateState.RELAXED).exists() and _free(f"place:{season.pk}"):
         ring("place", season.pk, queue="place")
+    if dumps.due(season) and _free(f"dump:{season.pk}"):
+        ring("dump", season.pk, queue="parse")
 
 
 def _free(name: str) -> bool:

@@ -18,11 +18,12 @@ from pymatgen.core import Composition, Structure
 
 from hull.reference import read_release
 from philately.domain import place
-from philately.domain.dumps import MANIFEST, DumpRefused, dump_season
+from philately.domain.dumps import DumpRefused, due, dump_season, refresh
 from philately.domain.locks import lock
 from philately.domain.place import place_waiting
 from philately.domain.seasons import join
-from philately.models import Phase, ScoreEntry
+from philately.models import Phase, ScoreEntry, Season
+from philately.queries.dumps import MANIFEST, latest_dump
 from tests.releases import write_emt_release
 
 TOLERANCE_EV_PER_ATOM = 1e-6
@@ -246,3 +247,36 @@ def test_two_dumps_at_once_into_one_folder_give_one_whole_dump(placed, tmp_path)
 def test_points_are_no_part_of_it(rows):
     assert ScoreEntry.objects.exists()
     assert not any("points" in name for name in rows[0])
+
+
+def _again(season):
+    return Season.objects.select_related("official_run").get(pk=season.pk)
+
+
+def test_a_season_in_which_nothing_was_placed_has_no_dump_due(season):
+    assert not due(_again(season))
+    assert not refresh(season.pk)
+
+
+def test_the_offered_dump_is_made_once_and_again_when_something_was_placed(placed, participant):
+    assert refresh(placed.pk)
+    assert not refresh(placed.pk)
+    rows = latest_dump(placed).manifest["files"]["phases.parquet"]["rows"]
+
+    add_candidate(participant, ordered_alloy("Ni", "Pt", lattice_ang=3.7), -0.08)
+    place_waiting(placed.pk)
+
+    assert refresh(placed.pk)
+    assert latest_dump(placed).manifest["files"]["phases.parquet"]["rows"] == rows + 1
+
+
+def test_while_work_goes_on_the_offered_dump_may_be_a_while_behind(placed, participant, settings):
+    refresh(placed.pk)
+    add_candidate(participant, ordered_alloy("Ni", "Pt", lattice_ang=3.7), -0.08)
+    place_waiting(placed.pk)
+    add_candidate(participant, ordered_alloy("Ni", "Pd", lattice_ang=3.7), -0.08)
+
+    assert not due(_again(placed))
+
+    settings.DUMP_EVERY_S = 0
+    assert due(_again(placed))

@@ -7,8 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from philately.domain.dumps import MANIFEST, DumpRefused, dump_season
+from philately.domain.dumps import DumpRefused, dump_season
 from philately.models import Season
+from philately.queries.dumps import MANIFEST
 
 
 class Command(BaseCommand):
