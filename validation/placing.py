@@ -64,7 +64,7 @@ class LogItem:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one arrival did. phase: the number of its own phase, or of the one that it duplicates."""
+    """What one arrival did. phase: the number of its own phase, or of the one that it duplicates or would refine."""
 
     verdict: Verdict
     phase: int | None
@@ -175,6 +175,9 @@ class Fold:
             return self._outcome(
                 Verdict.DUPLICATE, phase.number, formation, position, reason=Reason.DUPLICATE, sentence=sentence
             )
+        if formation is not None and (held := self._held(arrival, formation, position)):
+            # Step by step, each within the window, a reference would sink as far as one likes.
+            return self._outcome(Verdict.HELD, phase.number, formation, position, sentence=f"{sentence}; {held}")
         insertion = self.hull.lower(phase.number, arrival.energy_per_atom)
         phase.energy_per_atom, phase.crystal = arrival.energy_per_atom, arrival.crystal
         log, awards = self._consequences(insertion, arriving=None)

@@ -146,9 +146,9 @@ _STATUS = {Verdict.HELD: PhaseStatus.HELD, Verdict.UNDEFINED: PhaseStatus.UNDEFI
 
 
 def _phase(run: Run, candidate: Candidate, outcome: Outcome, phases: dict[int, Phase]) -> None:
-    """A phase of its own for a new structure; a lower energy for the phase that it refines."""
+    """A phase of its own for a new structure; a lower energy for the phase that it refines; else nothing."""
     number, energy = outcome.phase, _energy(candidate)
-    if number is None or outcome.verdict is Verdict.DUPLICATE:
+    if number is None or (number in phases and outcome.verdict is not Verdict.REFINED):
         return
     if outcome.verdict is Verdict.REFINED:
         phase = phases[number]

@@ -356,3 +356,18 @@ def test_a_lock_is_kept_while_a_long_run_is_taken_up(season, story, settings):
     fold_of(season.official_run, keep=lambda: kept.append(True))
 
     assert len(kept) == season.official_run.phases.count() + ScoreEntry.objects.count()
+
+
+def test_a_refinement_that_is_held_changes_neither_phase_nor_hull(season, participant):
+    gold = Phase.objects.get(run=season.official_run, formula="Au")
+    for step in (1, 2, 3):
+        add_candidate(participant, bulk("Au", "fcc", a=4.06), gold.energy_per_atom - 0.008 * step)
+
+    place_waiting(season.pk)
+
+    placements = Placement.objects.order_by("candidate__arrival")
+    assert list(placements.values_list("verdict", flat=True)) == ["refined", "refined", "held"]
+    assert Phase.objects.filter(formula="Au").count() == 1
+    lowered = Phase.objects.get(pk=gold.pk)
+    assert lowered.energy_per_atom == pytest.approx(gold.energy_per_atom - 0.016)
+    assert lowered.status == PhaseStatus.ON_RECORD

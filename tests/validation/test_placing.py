@@ -251,6 +251,16 @@ def test_what_repeats_a_held_structure_is_its_duplicate_and_never_refines_it(fol
     assert fold.kept(4).energy_per_atom == pytest.approx(-1.05)
 
 
+def test_an_element_s_reference_cannot_be_refined_below_the_limit_step_by_step(fold: Fold) -> None:
+    outcomes = [fold.place(_arrival(number, -1.0 - 0.008 * number, formula="Na")) for number in (1, 2, 3, 4)]
+
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.REFINED, Verdict.REFINED, Verdict.HELD, Verdict.HELD]
+    reference = outcomes[0].phase
+    assert {outcome.phase for outcome in outcomes[:3]} == {reference}
+    assert fold.kept(reference).energy_per_atom == pytest.approx(-1.016)
+    assert not outcomes[2].log
+
+
 @pytest.mark.parametrize(
     ("coverage", "verdict"),
     [(Coverage.ELEMENTS, Verdict.STABLE), (Coverage.PROTOTYPES, Verdict.HELD), (Coverage.FULL, Verdict.HELD)],
