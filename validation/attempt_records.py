@@ -64,7 +64,7 @@ def write_attempts(attempts: Iterable[Attempt], kept: Iterable[Task], path: Path
     """Every attempt as Parquet (zstd), sorted by element, prototype and start, without its cell.
 
     Columns: element, prototype, start_factor, n_atoms, energy_per_atom (eV/atom), volume_ratio, steps, stopped,
-    converged, kept, refused.
+    converged (to the build's own limits), kept, refused.
     """
     chosen = set(kept)
     rows = [_row(attempt, attempt.task in chosen) for attempt in sorted(attempts, key=lambda attempt: attempt.task)]

@@ -12,7 +12,7 @@ from validation.elements_table import LARGE_CELL_ATOMS, LARGE_CELL_FACTORS, STAR
 from validation.neighbours import Pairs, neighbour_pairs, periodic_directions
 from validation.potentials import Judge
 from validation.prototypes import prototype
-from validation.relaxation import Stopped, TimeLimitExceeded, relax
+from validation.relaxation import Relaxation, Stopped, TimeLimitExceeded, relax
 from validation.rules import RelaxationSettings, Rules
 
 # Tighter than any season's, so that the reference is not what limits a distance to the hull; same scale all the same.
@@ -77,7 +77,7 @@ def attempt(task: Task, judge: Judge, settings: RelaxationSettings) -> Attempt:
             seconds=ATTEMPT_LIMIT_S,
             crystal=start.pack(),
         )
-    if done.stopped is Stopped.CONVERGED:
+    if done.stopped is Stopped.CONVERGED or _within_a_seasons_limits(done):
         refused = why_refused(done.crystal, judge.cutoff_ang)
     else:
         refused = done.note or f"not converged in {done.steps} steps"
@@ -120,6 +120,16 @@ def why_refused(crystal: Crystal, cutoff_ang: float) -> str:
 def bond_limit_ang(crystal: Crystal) -> float:
     """The season's bond length, or more for atoms so large that even their metals have longer ones (Rb, Cs)."""
     return max(Rules().bond_length_ang, BOND_TO_RADII * 2.0 * float(covalent_radii()[crystal.numbers].max()))
+
+
+def _within_a_seasons_limits(done: Relaxation) -> bool:
+    """A molecular crystal can be too soft for the tight limits; a season would have taken it as converged."""
+    season = RelaxationSettings()
+    return (
+        done.stopped is Stopped.MAX_STEPS
+        and done.fmax_ev_per_ang <= season.fmax_ev_per_ang
+        and done.smax_ev_per_ang3 <= season.smax_ev_per_ang3
+    )
 
 
 def volume_ratio(crystal: Crystal) -> float:

@@ -98,6 +98,15 @@ def test_a_relaxation_that_does_not_converge_is_refused_but_recorded(judge):
     assert found.energy_per_atom is not None
 
 
+def test_what_reaches_only_a_seasons_limits_in_its_last_step_is_sane(judge):
+    unreachable = dataclasses.replace(ELEMENT_SETTINGS, smax_ev_per_ang3=0.0, max_steps=40)
+
+    found = attempt(Task("Cu", "fcc", 1.0), judge, unreachable)
+
+    assert found.stopped == "max_steps"
+    assert found.refused == ""
+
+
 def test_an_explosion_is_recorded_with_its_sentence_and_without_an_energy(judge, monkeypatch):
     monkeypatch.setattr(Task, "start", lambda task: prototype("fcc").crystal("Cu", 0.5))
 
