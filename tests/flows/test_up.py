@@ -28,7 +28,7 @@ def serving(tmp_path_factory):
 def _answers(address: str) -> bool:
     try:
         return requests.get(address, timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 

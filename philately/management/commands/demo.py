@@ -98,7 +98,7 @@ class Command(BaseCommand):
             try:
                 if requests.get(f"{address}/healthz", timeout=5).ok:
                     return
-            except requests.ConnectionError:
+            except requests.RequestException:  # not there yet, or still starting
                 pass
             time.sleep(0.2)
         raise CommandError("the server does not answer")
