@@ -95,11 +95,8 @@ class Command(BaseCommand):
         while time.monotonic() < self._deadline:
             if server.poll() is not None:
                 raise CommandError(f"the server ended with {server.returncode}; its last lines stand above")
-            try:
-                if requests.get(f"{address}/healthz", timeout=5).ok:
-                    return
-            except requests.RequestException:  # not there yet, or still starting
-                pass
+            if _answers(f"{address}/healthz"):
+                return
             time.sleep(0.2)
         raise CommandError("the server does not answer")
 
@@ -159,6 +156,13 @@ class Command(BaseCommand):
             raise CommandError(f"the dump has {table.num_rows} rows, its manifest says {expected}")
         self._say(f"dump: {out / 'phases.parquet'}")
         self._say(f"      read back: {table.num_rows} phases, {found} of them found here, {stable} on the hull")
+
+
+def _answers(address: str) -> bool:
+    try:
+        return requests.get(address, timeout=5).ok
+    except requests.RequestException:  # not there yet, or still starting
+        return False
 
 
 def _number(value: float | None) -> str:
