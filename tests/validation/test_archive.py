@@ -132,7 +132,9 @@ def test_a_link_in_a_zip_costs_only_itself():
 
 @ARCHIVES
 @pytest.mark.parametrize(
-    "inner", [zipped([("a", CIF)]), tarred([("a", CIF)]), tgz([("a", CIF)]), b"7z\xbc\xaf\x27\x1c00"]
+    "inner",
+    [zipped([("a", CIF)]), tarred([("a", CIF)]), tgz([("a", CIF)]), b"7z\xbc\xaf\x27\x1c00"],
+    ids=["zip", "tar", "tar.gz", "7z"],
 )
 def test_archives_within_archives_cost_only_themselves(pack, inner):
     members = read(pack([("inner", inner), ("good.cif", CIF)]))
@@ -259,7 +261,11 @@ def test_members_of_a_zip_that_overlap_are_refused():
         read(bytes(data))
 
 
-@pytest.mark.parametrize("data", [b"", zipped([]), tgz([]), zipped([(".DS_Store", b"x")]), gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "data",
+    [b"", zipped([]), tgz([]), zipped([(".DS_Store", b"x")]), gzip.compress(b"")],
+    ids=["nothing", "zip", "tar.gz", "hidden files", "gzip"],
+)
 def test_an_upload_without_files_is_refused(data):
     with pytest.raises(ArchiveRefused, match="empty"):
         read(data)
