@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from validation.crystal import Crystal
 from validation.element_data import ATOMIC_VOLUME_ANG3, covalent_radii
@@ -19,7 +19,10 @@ from validation.rules import RelaxationSettings, Rules
 ELEMENT_SETTINGS = RelaxationSettings(fmax_ev_per_ang=0.01, smax_ev_per_ang3=0.0002, max_steps=500)
 VOLUME_RATIO_RANGE = (0.5, 2.0)  # of the tabulated volume; beyond, a judge has collapsed or evaporated the element
 BOND_TO_RADII = 1.3  # Cs in its metal is 1.1 times its covalent diameter from its neighbours
+CONTINUATIONS = 5
 ATTEMPT_LIMIT_S = 3600.0  # only what hangs; how busy a machine is must not decide
+
+NO_NEIGHBOUR = "no neighbour within"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,7 +67,7 @@ def attempt(task: Task, judge: Judge, settings: RelaxationSettings) -> Attempt:
     """Relax one task's start. What the judge raises goes through; taking too long is an outcome."""
     start = task.start()
     try:
-        done = relax(start, judge, settings, time_limit_s=ATTEMPT_LIMIT_S)
+        done, steps = _relaxed(start, judge, settings)
     except TimeLimitExceeded as error:
         return Attempt(
             task=task,
@@ -80,13 +83,13 @@ def attempt(task: Task, judge: Judge, settings: RelaxationSettings) -> Attempt:
     if done.stopped is Stopped.CONVERGED or _within_a_seasons_limits(done):
         refused = why_refused(done.crystal, judge.cutoff_ang)
     else:
-        refused = done.note or f"not converged in {done.steps} steps"
+        refused = done.note or f"not converged in {steps} steps"
     return Attempt(
         task=task,
         n_atoms=len(start),
         energy_per_atom=done.energy_per_atom if math.isfinite(done.energy_per_atom) else None,
         volume_ratio=volume_ratio(done.crystal),
-        steps=done.steps,
+        steps=steps,
         stopped=done.stopped.value,
         refused=refused,
         seconds=round(done.seconds, 2),
@@ -107,7 +110,7 @@ def why_refused(crystal: Crystal, cutoff_ang: float) -> str:
     seen = pairs.distances <= cutoff_ang
     alone = set(range(len(crystal))) - {*pairs.first[seen].tolist(), *pairs.second[seen].tolist()}
     if alone:
-        return f"{len(alone)} of {len(crystal)} atoms have no neighbour within {cutoff_ang:g} Å"
+        return f"{len(alone)} of {len(crystal)} atoms have {NO_NEIGHBOUR} {cutoff_ang:g} Å"
     short = pairs.distances <= bond_ang
     bonds = Pairs(pairs.first[short], pairs.second[short], pairs.offsets[short], pairs.distances[short])
     connected, directions = periodic_directions(len(crystal), bonds)
@@ -120,6 +123,23 @@ def why_refused(crystal: Crystal, cutoff_ang: float) -> str:
 def bond_limit_ang(crystal: Crystal) -> float:
     """The season's bond length, or more for atoms so large that even their metals have longer ones (Rb, Cs)."""
     return max(Rules().bond_length_ang, BOND_TO_RADII * 2.0 * float(covalent_radii()[crystal.numbers].max()))
+
+
+def _relaxed(start: Crystal, judge: Judge, settings: RelaxationSettings) -> tuple[Relaxation, int]:
+    """The relaxation and all its steps; where they do not suffice it goes on from where it stopped, a few times.
+
+    Stiff molecules that turn against each other take thousands of steps: no start of solid N2 ends within 500 by
+    TensorNet.
+    """
+    done = relax(start, judge, settings, time_limit_s=ATTEMPT_LIMIT_S)
+    steps = done.steps
+    for _ in range(CONTINUATIONS):
+        if done.stopped is not Stopped.MAX_STEPS or _within_a_seasons_limits(done):
+            break
+        onward = replace(settings, displacement_ang=0.0)
+        done = relax(done.crystal, judge, onward, time_limit_s=ATTEMPT_LIMIT_S)
+        steps += done.steps
+    return done, steps
 
 
 def _within_a_seasons_limits(done: Relaxation) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from hull.atomic import atomic_file
 from hull.reference import Coverage, ReferencePhase, Release, write_release
 from validation.attempt_records import WorkFile, write_attempts
-from validation.attempts import ELEMENT_SETTINGS, Attempt, Task, volume_ratio
+from validation.attempts import ELEMENT_SETTINGS, NO_NEIGHBOUR, Attempt, Task, volume_ratio
 from validation.crystal import Crystal
 from validation.elements import Progress, build_elements, lowest
 from validation.elements_table import KNOWN_DEVIATIONS, KNOWN_STRUCTURE
@@ -23,6 +23,7 @@ from validation.spacegroup import space_group_number
 CHECKSUMS = "SHA256SUMS"
 SEASON_SETTINGS = RelaxationSettings()  # the scale's: energies at the tighter settings of a build belong to it as well
 USUAL_VOLUME_RATIO = (0.7, 1.3)  # of the tabulated volume; outside, the note says so
+UNBOUND_EV_PER_ATOM = 0.01  # the weakest metals are bound by half an electronvolt
 MISORDERED_EV_PER_ATOM = 0.02  # another prototype so far below the element's own is worth a note
 
 
@@ -99,7 +100,9 @@ def markdown_table(release: Release) -> str:
 
 def note(judge: Judge, kept: Attempt, attempts: Iterable[Attempt]) -> str:
     """What a participant should know before believing this reference; empty where nothing is known against it."""
-    return "; ".join(filter(None, (_deviation(judge, kept), _odd_volume(kept), _odd_order(kept, attempts))))
+    attempts = tuple(attempts)
+    doubts = (_deviation(judge, kept), _odd_volume(kept), _unbound(kept, attempts), _odd_order(kept, attempts))
+    return "; ".join(filter(None, doubts))
 
 
 def _deviation(judge: Judge, kept: Attempt) -> str:
@@ -118,6 +121,20 @@ def _deviation(judge: Judge, kept: Attempt) -> str:
 def _odd_volume(kept: Attempt) -> str:
     low, high = USUAL_VOLUME_RATIO
     return "" if low <= kept.volume_ratio <= high else f"volume {kept.volume_ratio:.2f} of the tabulated one"
+
+
+def _unbound(kept: Attempt, attempts: Iterable[Attempt]) -> str:
+    """A judge with a short cutoff may keep a cell whose atoms barely see each other."""
+    lone = [
+        other.energy_per_atom
+        for other in attempts
+        if other.task.element == kept.task.element and NO_NEIGHBOUR in other.refused
+    ]
+    if kept.energy_per_atom is None or not any(
+        energy is not None and energy - kept.energy_per_atom < UNBOUND_EV_PER_ATOM for energy in lone
+    ):
+        return ""
+    return "no lower than atoms that see no other: the judge does not bind this element"
 
 
 def _odd_order(kept: Attempt, attempts: Iterable[Attempt]) -> str:

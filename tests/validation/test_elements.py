@@ -93,7 +93,7 @@ def test_a_relaxation_that_does_not_converge_is_refused_but_recorded(judge):
 
     found = attempt(Task("Cu", "bcc", 0.8), judge, hasty)
 
-    assert found.refused == "not converged in 1 steps"
+    assert found.refused == "not converged in 6 steps"  # five times continued
     assert found.stopped == "max_steps"
     assert found.energy_per_atom is not None
 
@@ -271,6 +271,24 @@ def test_an_odd_volume_and_an_odd_order_of_prototypes_are_noted(judge):
     )
 
 
+def test_an_element_that_the_judge_does_not_bind_is_noted(judge):
+    kept = outcome("Cs", "bcc", energy=-0.7479)
+    alone = outcome("Cs", "fcc", energy=-0.7478, refused="1 of 1 atoms have no neighbour within 5 Å")
+
+    assert note(judge, kept, [kept, alone]) == (
+        "no lower than atoms that see no other: the judge does not bind this element"
+    )
+
+
+def test_a_relaxation_that_takes_more_steps_than_one_run_goes_on_to_its_end(judge):
+    short = dataclasses.replace(ELEMENT_SETTINGS, max_steps=8)
+
+    found = attempt(Task("Cu", "bcc", 0.8), judge, short)
+
+    assert found.refused == ""
+    assert found.steps > 8
+
+
 def test_a_known_structure_that_was_lost_is_noted(judge):
     kept = outcome("W", "fcc")
     lost = outcome("W", "bcc", energy=None, refused="not converged in 500 steps")
@@ -315,8 +333,9 @@ def test_a_label_says_when_the_relaxation_left_the_prototype():
     assert label_of(turned) == "hcp, relaxed to space group 225"
 
 
-def test_the_readme_shows_the_release_that_stands_beside_it():
-    release = read_release(REFERENCE / "chgnet-elements.parquet")
+@pytest.mark.parametrize("name", ["chgnet-elements", "tensornet-matpes-pbe-elements"])
+def test_the_readme_shows_the_releases_that_stand_beside_it(name):
+    release = read_release(REFERENCE / f"{name}.parquet")
 
     assert markdown_table(release) in (REFERENCE / "README.md").read_text()
 
