@@ -1,20 +1,18 @@
 """Phase 1: a shard's texts become checked crystals, or rejections that say why."""
 
 import logging
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from philately.domain import files, twins
-from philately.domain.transitions import expired, lease_end, move
+from philately.domain.alarms import alarm
+from philately.domain.transitions import expired, lease_end, move, new_token
 from philately.models import Candidate, CandidateDetail, Season, Shard
 from philately.states import CandidateState, ShardState, Stage
 from validation.acceptance import accept_initial
@@ -52,7 +50,7 @@ def parse_shard(shard_id: int) -> bool:
 
 def _claim(shard_id: int) -> Shard | None:
     free = Q(lease__isnull=True) | expired()
-    token = uuid4().hex
+    token = new_token()
     won = Shard.objects.filter(free, pk=shard_id, state=ShardState.WAITING, attempts__lt=settings.MAX_ATTEMPTS).update(
         lease=token, lease_until=lease_end(), attempts=F("attempts") + 1
     )
@@ -73,7 +71,7 @@ def _read(candidate: Candidate, text: bytes, rules: Rules, known: frozenset[str]
     detail = candidate.detail
     try:
         block = text[detail.offset : detail.offset + detail.length].decode()
-        with _time_limit(settings.PARSE_LIMIT_S):
+        with alarm(settings.PARSE_LIMIT_S, _time_is_up):
             crystal = accept_initial(block, rules, known, first_line=detail.line)
     except Rejected as rejection:
         return _Result(candidate, rejection=rejection)
@@ -86,20 +84,8 @@ def _read(candidate: Candidate, text: bytes, rules: Rules, known: frozenset[str]
     return _Result(candidate, crystal=crystal)
 
 
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the main thread after so many seconds."""
-
-    def ring(signum: int, frame: FrameType | None) -> None:
-        raise TimeoutError
-
-    previous = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+def _time_is_up(signum: int, frame: FrameType | None) -> None:
+    raise TimeoutError
 
 
 def _commit(shard: Shard, results: list[_Result]) -> bool:

@@ -3,8 +3,8 @@
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import lru_cache
 
 from django.conf import settings
@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from philately.broker import ring
+from philately.domain.alarms import alarm
 from philately.domain.transitions import begin, claim, fail, move, renew, say
 from philately.models import Candidate, RelaxationFact, RelaxationGeometry, Scale
 from philately.states import CandidateState, Stage
@@ -138,19 +139,12 @@ def _relaxed(candidate: Candidate, initial: Crystal, judge: Judge, stop: Callabl
         return relax(initial, judge, how, time_limit_s=settings.RELAX_LIMIT_S, on_step=heartbeat)
 
 
-@contextmanager
-def _killed_after(seconds: float) -> Iterator[None]:
+def _killed_after(seconds: float) -> AbstractContextManager[None]:
     """End this process where a single step hangs in compiled code, which no exception reaches.
 
     The pool starts another one, and the sweeper takes the structure back.
     """
-    previous = signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+    return alarm(seconds, signal.SIG_DFL)
 
 
 def _known_fact(candidate: Candidate) -> RelaxationFact | None:
