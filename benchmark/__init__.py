@@ -1,0 +1,1 @@
+"""What the code costs, each figure beside what users would otherwise use: ``python -m benchmark NAME``."""
