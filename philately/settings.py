@@ -150,6 +150,7 @@ RELAX_CLAIM_ATOMS = env.int("RELAX_CLAIM_ATOMS", 64)  # atoms claimed at a time
 RELAX_WORKERS = env.int("RELAX_WORKERS", max(1, min(os.cpu_count() or 1, 8)))
 RELAX_THREADS = env.int("RELAX_THREADS", 1)  # torch threads of each relax worker
 LEASE_S = env.float("LEASE_S", 120.0)
+SEQUENCER_LEASE_S = env.float("SEQUENCER_LEASE_S", 15.0)  # after this a second sequencer takes over from a dead one
 SWEEP_EVERY_S = env.float("SWEEP_EVERY_S", 5.0)
 RETRY_AFTER_S = env.float("RETRY_AFTER_S", 10.0)  # a failed step is tried again after this, twice as long each time
 MAX_ATTEMPTS = 3

@@ -11,6 +11,7 @@ django.setup()
 
 from philately.domain import dumps as dumps_domain  # noqa: E402 - models need the set-up above
 from philately.domain import intake as intake_domain  # noqa: E402
+from philately.domain import locks  # noqa: E402
 from philately.domain import parse as parse_domain  # noqa: E402
 from philately.domain import place as place_domain  # noqa: E402
 from philately.domain import relax as relax_domain  # noqa: E402
@@ -53,4 +54,5 @@ def relax(scale_id: int) -> None:
 
 @app.task
 def place(season_id: int) -> None:
-    place_domain.place_waiting(season_id)
+    if locks.stand_by(f"place:{season_id}"):
+        place_domain.place_waiting(season_id)

@@ -12,10 +12,11 @@ from philately.broker import ring
 from philately.domain import dumps, twins
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
+from philately.domain.locks import is_free, within_reach
 from philately.domain.parse import shards_waiting
 from philately.domain.place import blocking
 from philately.domain.transitions import expired, move, say
-from philately.models import Batch, Candidate, CandidateDetail, Lock, Scale, Season, Shard
+from philately.models import Batch, Candidate, CandidateDetail, Scale, Season, Shard
 from philately.states import BatchState, CandidateState, ShardState, Stage
 
 log = logging.getLogger(__name__)
@@ -118,20 +119,16 @@ def _set_aside_what_blocks() -> None:
 
 def _ring_for(season: Season) -> None:
     """At most one bell a kind of work, and none where somebody is at it."""
-    if Batch.objects.filter(season=season, state=BatchState.UPLOADED).exists() and _free(f"intake:{season.pk}"):
+    if Batch.objects.filter(season=season, state=BatchState.UPLOADED).exists() and is_free(f"intake:{season.pk}"):
         ring("intake", season.pk, queue="parse")
     reading = Shard.objects.filter(batch__season=season, lease_until__gte=Now())
     if (shards := shards_waiting(season)) and not reading.exists():
         for shard in shards[:_SHARDS_RUNG_FOR]:
             ring("parse", shard, queue="parse")
     candidates = Candidate.objects.filter(season=season)
-    if candidates.filter(state=CandidateState.CHECKED).exists() and _free(f"twins:{season.pk}"):
+    if candidates.filter(state=CandidateState.CHECKED).exists() and is_free(f"twins:{season.pk}"):
         ring("settle", season.pk, queue="parse")
-    if candidates.filter(state=CandidateState.RELAXED).exists() and _free(f"place:{season.pk}"):
+    if candidates.filter(state=CandidateState.RELAXED).exists() and within_reach(f"place:{season.pk}"):
         ring("place", season.pk, queue="place")
-    if dumps.due(season) and _free(f"dump:{season.pk}"):
+    if dumps.due(season) and is_free(f"dump:{season.pk}"):
         ring("dump", season.pk, queue="parse")
-
-
-def _free(name: str) -> bool:
-    return not Lock.objects.filter(name=name, until__gte=Now()).exclude(token="").exists()

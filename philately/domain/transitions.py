@@ -25,9 +25,9 @@ def move(candidates: QuerySet[Candidate], source: CandidateState, target: Candid
     return candidates.filter(state=source).update(state=target, changed_at=Now(), **changes)
 
 
-def lease_end() -> Any:
-    """The end of a lease taken now, by the database's clock."""
-    return Now() + timedelta(seconds=settings.LEASE_S)
+def lease_end(seconds: float | None = None) -> Any:
+    """The end of a lease of so many seconds, else LEASE_S, taken now by the database's clock."""
+    return Now() + timedelta(seconds=settings.LEASE_S if seconds is None else seconds)
 
 
 def new_token() -> str:

@@ -31,6 +31,7 @@ from philately.models import (  # noqa: E402
     Candidate,
     HullPoint,
     LogEntry,
+    Phase,
     Placement,
     RelaxationFact,
     ScoreEntry,
@@ -81,6 +82,7 @@ def result() -> None:
     figures = ("energy_per_atom", "formation_energy_per_atom", "e_above_hull_on_arrival", "decomposition_energy")
     log = LogEntry.objects.filter(run=run).order_by("position")
     scores = ScoreEntry.objects.filter(run=run).order_by("number")
+    phases = Phase.objects.filter(run=run).order_by("number")
     points = HullPoint.objects.filter(run=run).order_by("formula")
     print(
         json.dumps(
@@ -88,6 +90,9 @@ def result() -> None:
                 "candidates": list(candidates),
                 "placements": list(
                     placements.values_list("candidate__arrival", "verdict", "reason", "phase__number", *figures)
+                ),
+                "phases": list(
+                    phases.values_list("number", "status", "formula", "energy_per_atom", "candidate__arrival")
                 ),
                 "log": list(log.values_list("position", "kind", "phase__number", "by__number", "candidate__arrival")),
                 "scores": list(scores.values_list("number", "points", "reason", "phase__number", "candidate__arrival")),

@@ -114,6 +114,7 @@ def platform(folder: Path, **environment: str) -> Iterator[Platform]:
     settings = {
         "DATA_DIR": str(folder / "data"),
         "LEASE_S": "4",
+        "SEQUENCER_LEASE_S": "4",
         "SWEEP_EVERY_S": "0.5",
         "RETRY_AFTER_S": "0.2",
         "SHARD_SIZE": "25",

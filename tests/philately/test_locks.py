@@ -1,12 +1,16 @@
 """Named locks: one holder, who loses what he does not prolong."""
 
 import threading
+import time
+from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
+from django.utils import timezone
 from facts import let_expire
 
-from philately.domain.locks import LockLost, lock
+from philately.domain.locks import LockLost, lock, stand_by, within_reach
 from philately.models import Lock
 
 pytestmark = pytest.mark.django_db
@@ -69,9 +73,76 @@ def test_keeping_writes_only_when_a_quarter_of_the_time_is_over(settings, django
     with lock("place:1") as hold:
         with django_assert_num_queries(0):
             hold.keep()
-        settings.LEASE_S = 0
+        settings.SEQUENCER_LEASE_S = 0
         with django_assert_num_queries(1):
             hold.keep()
+
+
+@pytest.mark.parametrize(("name", "setting"), [("place:1", "SEQUENCER_LEASE_S"), ("twins:1", "LEASE_S")])
+def test_the_sequencer_s_lease_is_its_own(settings, name, setting):
+    settings.LEASE_S = settings.SEQUENCER_LEASE_S = 1000
+    setattr(settings, setting, 50)
+
+    with lock(name):
+        left = Lock.objects.get().until - timezone.now()
+
+    assert 40 < left.total_seconds() <= 50
+
+
+def _ends_in(seconds):
+    Lock.objects.update(until=Now() + timedelta(seconds=seconds))
+
+
+def test_one_stands_by_for_nothing_where_the_holder_lives(settings):
+    settings.SEQUENCER_LEASE_S = 100
+    with lock("place:1"):
+        started = time.monotonic()
+        assert not stand_by("place:1")
+
+        _ends_in(60)  # it prolonged its lock not long ago
+        assert not stand_by("place:1")
+    assert time.monotonic() - started < 1
+
+
+def test_one_stands_by_for_nothing_where_the_lock_is_free():
+    assert stand_by("place:1")
+    with lock("place:1"):
+        pass
+    assert stand_by("place:1")
+
+
+def test_one_stands_by_until_the_lease_of_a_silent_holder_has_run_out(settings):
+    settings.SEQUENCER_LEASE_S = 10
+    with lock("place:1"):
+        _ends_in(0.6)
+        started = time.monotonic()
+
+        assert within_reach("place:1")
+        assert stand_by("place:1")
+        assert 0.3 < time.monotonic() - started < 2
+        with lock("place:1") as heir:
+            assert heir is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lock_is_kept_during_one_long_step_and_a_holder_in_doubt_that_lives_keeps_it(settings):
+    settings.SEQUENCER_LEASE_S = 1
+    with lock("place:1") as hold:
+        _ends_in(0.4)
+        assert not stand_by("place:1")
+
+        time.sleep(1.5)  # the long step
+
+        assert not within_reach("place:1")
+        hold.confirm()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_holder_that_hangs_loses_its_lock(settings):
+    settings.SEQUENCER_LEASE_S, settings.LEASE_S = 0.5, 0.2
+    with lock("place:1"):
+        time.sleep(0.6)
+        assert stand_by("place:1")
 
 
 @pytest.mark.django_db(transaction=True)
