@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from hull.arrays import EntryArrays
 from numpy.typing import NDArray
+
+from hull.arrays import EntryArrays
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
