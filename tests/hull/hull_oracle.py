@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
@@ -12,6 +13,7 @@ from hull.entries import Entry, Formula
 from hull.store import HullStore
 
 AGREEMENT_EV_PER_ATOM = 1e-8
+effort = 1  # conftest.py sets it before any test module is read
 SYMBOLS = ("Li", "Na", "O", "S", "Fe")
 
 GRID_STEPS = st.integers(-12, 4).map(lambda step: step / 4)  # many exact ties and flat faces
@@ -36,6 +38,11 @@ def chemistries(draw: st.DrawFn, *, referenced: bool = True, max_phases: int = 1
     numbers = draw(st.permutations(range(len(kinds))))
     entries = [Entry(number, kind, energy) for number, kind, energy in zip(numbers, kinds, energies, strict=True)]
     return draw(st.permutations(entries))
+
+
+def examples(count: int) -> settings:
+    """That many in ``make test``, more in ``make test-full``."""
+    return settings(max_examples=count * effort, deadline=None)
 
 
 def filled(entries: Iterable[Entry]) -> HullStore:

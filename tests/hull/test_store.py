@@ -1,50 +1,32 @@
 import random
 
 import pytest
-from hull_oracle import AGREEMENT_EV_PER_ATOM, ENERGIES, chemistries, distance, filled, formulas
-from hypothesis import given, settings
+from hull_checks import (
+    assert_events_are_the_difference,
+    assert_moved_is_what_changed,
+    assert_planes_support_the_hull,
+    assert_points_agree_with_entries,
+    assert_same_store,
+    close,
+    points_of,
+)
+from hull_oracle import AGREEMENT_EV_PER_ATOM, ENERGIES, chemistries, distance, examples, filled, formulas
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hull.entries import BadEnergy, DuplicateEntry, Entry, Formula, MixedScales, UnknownElement, UnknownEntry
 from hull.store import LP_TOLERANCE, STABLE_TOLERANCE, Event, EventKind, HullStore
 
 SAME = pytest.approx
-NOISE_EV_PER_ATOM = 1e-10
 
 A, B, AB, A3B, AB3 = (Formula.parse(text) for text in ("Li", "O", "LiO", "Li3O", "LiO3"))
 ELEMENTS = [Entry(1, A, -1.0), Entry(2, B, -2.0)]  # the straight line at Li:O = 1:1 lies at -1.5 eV/atom
 
-thorough = settings(max_examples=60, deadline=None)
+thorough = examples(60)
 
 
 def symbols_of(entries):
     return sorted({symbol for entry in entries for symbol in entry.formula.elements})
-
-
-def close(number):
-    return None if number is None else pytest.approx(number, abs=NOISE_EV_PER_ATOM)
-
-
-def assert_same_store(store, other):
-    """The same answers to every question, up to rounding."""
-    assert len(store) == len(other)
-    assert store.stable_entries() == other.stable_entries()
-    for point, twin in zip(store.points(), other.points(), strict=True):
-        assert (point.formula, point.lowest_entry, point.is_vertex) == (twin.formula, twin.lowest_entry, twin.is_vertex)
-        assert point.lowest_energy == twin.lowest_energy
-        assert point.hull_energy == close(twin.hull_energy)
-
-
-def assert_events_are_the_difference(events, before, after, came):
-    assert sorted(event.entry_id for event in events if event.kind is came) == sorted(set(after) - set(before))
-    dethroned = [event.entry_id for event in events if event.kind is EventKind.DETHRONED]
-    assert sorted(dethroned) == sorted(set(before) - set(after))
-    assert len(events) == len({event.entry_id for event in events})
-
-
-def changed_points(before, after):
-    old, new = ({point.formula: point for point in points} for points in (before, after))
-    return tuple(sorted(formula for formula in old.keys() | new.keys() if old.get(formula) != new.get(formula)))
 
 
 @thorough
@@ -129,18 +111,8 @@ def test_decompositions_balance_atoms_and_energies(entries):
 def test_potentials_lie_below_every_other_composition_and_touch_the_hull(entries):
     store = filled(entries)
 
-    for point in store.points():
-        if point.formula.is_element:
-            assert point.is_vertex
-            continue
-        potentials = dict(store.position(point.formula, 0.0).chemical_potentials)
-        plane = sum(part * potentials[symbol] for symbol, part in point.formula.fractions.items())
-        assert plane == SAME(point.hull_energy, abs=NOISE_EV_PER_ATOM)
-        assert point.is_vertex == (point.lowest_energy < point.hull_energy - LP_TOLERANCE)
-        for other in store.points():
-            if other.formula != point.formula and set(other.formula.elements) <= set(point.formula.elements):
-                below = sum(part * potentials[symbol] for symbol, part in other.formula.fractions.items())
-                assert other.lowest_energy >= below - NOISE_EV_PER_ATOM
+    assert_points_agree_with_entries(store)
+    assert_planes_support_the_hull(store)
 
 
 @thorough
@@ -164,23 +136,23 @@ def test_events_and_moves_of_an_insertion_are_the_difference_that_it_made(entrie
     store = HullStore("test")
 
     for entry in entries:
-        stable, points = store.stable_entries(), list(store.points())
+        stable, points = store.stable_entries(), points_of(store)
         insertion = store.insert(entry)
         assert_events_are_the_difference(insertion.events, stable, store.stable_entries(), EventKind.STABLE)
-        assert insertion.moved == changed_points(points, store.points())
+        assert_moved_is_what_changed(insertion.moved, points, points_of(store))
         assert all(
             event.by == (None if event.entry_id == entry.entry_id else entry.entry_id) for event in insertion.events
         )
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(chemistries(referenced=False), chemistries(), st.data())
 def test_any_mix_of_arrivals_withdrawals_and_lowerings_equals_a_rebuild(first, second, data):
     waiting = first + [Entry(entry.entry_id + 100, entry.formula, entry.energy_per_atom) for entry in second]
     store, kept = HullStore("test"), {}
 
     for _ in range(data.draw(st.integers(1, len(waiting) + 8))):
-        stable, points = store.stable_entries(), list(store.points())
+        stable, points = store.stable_entries(), points_of(store)
         action = data.draw(st.sampled_from(["insert", "insert", "withdraw", "lower"])) if kept else "insert"
         if action == "insert" and waiting:
             entry = waiting.pop()
@@ -196,7 +168,7 @@ def test_any_mix_of_arrivals_withdrawals_and_lowerings_equals_a_rebuild(first, s
             del kept[gone]
             came, change = EventKind.RESTORED, store.withdraw(gone)
         assert_events_are_the_difference(change.events, stable, store.stable_entries(), came)
-        assert change.moved == changed_points(points, store.points())
+        assert_moved_is_what_changed(change.moved, points, points_of(store))
 
     assert_same_store(store, filled(kept.values()))
 
