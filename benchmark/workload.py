@@ -26,11 +26,10 @@ ELEMENTS: Numbers = np.array([number for number in range(1, 95) if number not in
 WIDTH = 9  # columns of EntryArrays
 ZIPF_EXPONENT = 0.6  # how much more often one element is used than the next
 SHARES = {2: 0.05, 3: 0.45, 4: 0.40, 5: 0.07, 6: 0.02, 7: 0.007, 8: 0.003}  # of the entries, by number of elements
-SYSTEMS_PER_ENTRY = {2: 1 / 8, 3: 1 / 6, 4: 1 / 3, 5: 1 / 15, 6: 1 / 50, 7: 0.007, 8: 0.003}  # drawn, so some are one
+SYSTEMS_PER_ENTRY = {2: 1 / 12, 3: 1 / 6, 4: 1 / 3, 5: 1 / 2, 6: 2 / 3, 7: 1.0, 8: 1.0}  # of that many elements
 COUNT_PROBABILITY, LARGEST_COUNT = 0.45, 6  # geometric, atoms of one element in a formula
-VARIANCE_EV = 1.0  # eV/atom per squared unit of electronegativity
-COST_EV = 0.18  # eV/atom of each element beyond the second: few ternary and fewer quaternary systems have compounds
-SYSTEM_EV = 0.1  # eV/atom, mean of the exponential term of a system of three elements or more
+VARIANCE_EV = 0.08  # eV/atom per squared unit of electronegativity
+SYSTEM_EV = 0.01  # eV/atom, mean of the exponential term of a system of three elements or more
 NOISE_EV = 0.06  # eV/atom, sigma, per composition
 POLYMORPH_EV = 0.06  # eV/atom, mean of the exponential distance above the composition's ground state
 POLYMORPH_SHARE = 0.7
@@ -64,8 +63,8 @@ class Workload:
         self.reference: Floats = _by_number(-dice.uniform(1.0, 10.0, len(ELEMENTS)))  # eV/atom, total energy
         favourites = dice.permutation(ELEMENTS)
         self.systems = {
-            size: _drawn_systems(dice, favourites, size, max(1, round(share * n_entries)))
-            for size, share in SYSTEMS_PER_ENTRY.items()
+            size: _drawn_systems(dice, favourites, size, max(1, round(SYSTEMS_PER_ENTRY[size] * share * n_entries)))
+            for size, share in SHARES.items()
         }
 
     def entries(self) -> EntryArrays:
@@ -91,13 +90,20 @@ class Workload:
                 self._fill_size(made, rows[sizes == size], size, dice)
 
     def _fill_size(self, made: EntryArrays, rows: Integers, size: int, dice: np.random.Generator) -> None:
-        numbers = self.systems[size].draw(dice, len(rows))
-        counts = np.minimum(dice.geometric(COUNT_PROBABILITY, (len(rows), size)), LARGEST_COUNT)
+        """Ground states of so many compositions, and polymorphs of these; in random order."""
+        if len(rows) == 0:
+            return
+        ground = max(1, round((1 - POLYMORPH_SHARE) * len(rows)))
+        numbers = self.systems[size].draw(dice, ground)
+        counts = np.minimum(dice.geometric(COUNT_PROBABILITY, (ground, size)), LARGEST_COUNT)
         counts //= np.gcd.reduce(counts, axis=1, keepdims=True)
-        above = np.where(dice.random(len(rows)) < POLYMORPH_SHARE, dice.exponential(POLYMORPH_EV, len(rows)), 0.0)
-        made.atomic_numbers[rows, :size] = numbers
-        made.amounts[rows, :size] = counts
-        made.energies_per_atom[rows] = self._ground_states(numbers, counts) + above
+        above = dice.exponential(POLYMORPH_EV, len(rows) - ground)
+        which = np.concatenate([np.arange(ground), dice.integers(0, ground, len(above))])
+        rows = dice.permutation(rows)
+        made.atomic_numbers[rows, :size] = numbers[which]
+        made.amounts[rows, :size] = counts[which]
+        made.energies_per_atom[rows] = self._ground_states(numbers, counts)[which]
+        made.energies_per_atom[rows[ground:]] += above
 
     def _ground_states(self, numbers: Numbers, counts: Integers) -> Floats:
         """eV/atom, total energy, of compositions of as many elements as there are columns."""
@@ -113,7 +119,7 @@ class Workload:
     def _many_body(self, numbers: Numbers) -> Floats:
         """eV/atom by which a system of three elements or more is bound, whatever the composition."""
         gain = -np.log(_uniform(_hashed(numbers, seed=self.seed))) * SYSTEM_EV
-        return gain - COST_EV * (numbers.shape[1] - 2)  # type: ignore[no-any-return]
+        return gain  # type: ignore[no-any-return]
 
 
 def take(arrays: EntryArrays, rows: Integers | slice) -> EntryArrays:
