@@ -164,6 +164,23 @@ class HullPointAdmin(ReadOnly):
     search_fields = ("=formula",)
 
 
+@admin.register(models.HullAudit)
+class HullAuditAdmin(ReadOnly):
+    list_display = (
+        "id",
+        "run",
+        "log_position",
+        "n_differences",
+        "n_phases",
+        "n_compositions",
+        "n_events",
+        "finished_at",
+    )
+    list_filter = ("run__season",)
+    list_select_related = ("run__season",)
+    ordering = ("-finished_at",)
+
+
 @admin.register(models.LogEntry)
 class LogEntryAdmin(ReadOnly):
     list_display = ("id", "run_id", "position", "kind", "phase", "by", "candidate_id", "written_at")

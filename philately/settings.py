@@ -155,6 +155,7 @@ SWEEP_EVERY_S = env.float("SWEEP_EVERY_S", 5.0)
 RETRY_AFTER_S = env.float("RETRY_AFTER_S", 10.0)  # a failed step is tried again after this, twice as long each time
 MAX_ATTEMPTS = 3
 DUMP_EVERY_S = env.float("DUMP_EVERY_S", 3600.0)  # while work goes on; when all is quiet the dump is made at once
+HULL_AUDIT_EVERY_S = env.float("HULL_AUDIT_EVERY_S", 86_400.0)  # of an official run that has moved since
 PLACE_CHUNK = env.int("PLACE_CHUNK", 100)
 PLACE_DEADLINE_S = env.float("PLACE_DEADLINE_S", 7 * 86_400.0)  # the longest that one candidate holds up the others
 

@@ -9,7 +9,8 @@ from philately.broker import app, ring
 
 django.setup()
 
-from philately.domain import dumps as dumps_domain  # noqa: E402 - models need the set-up above
+from philately.domain import audits as audits_domain  # noqa: E402 - models need the set-up above
+from philately.domain import dumps as dumps_domain  # noqa: E402
 from philately.domain import intake as intake_domain  # noqa: E402
 from philately.domain import locks  # noqa: E402
 from philately.domain import parse as parse_domain  # noqa: E402
@@ -44,6 +45,11 @@ def settle(season_id: int) -> None:
 @app.task
 def dump(season_id: int) -> None:
     dumps_domain.refresh(season_id)
+
+
+@app.task
+def audit(season_id: int) -> None:
+    audits_domain.audit_when_due(season_id)
 
 
 @app.task

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from philately.broker import ring
-from philately.domain import dumps, twins
+from philately.domain import audits, dumps, twins
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.locks import is_free, within_reach
@@ -132,3 +132,5 @@ def _ring_for(season: Season) -> None:
         ring("place", season.pk, queue="place")
     if dumps.due(season) and is_free(f"dump:{season.pk}"):
         ring("dump", season.pk, queue="parse")
+    if audits.due(season) and is_free(f"audit:{season.official_run_id}"):
+        ring("audit", season.pk, queue="parse")

@@ -1,5 +1,6 @@
 """Facts (what happened, written once) and evaluations (what it is worth, folded from the facts by a run)."""
 
+from philately.models.audits import HullAudit
 from philately.models.batches import Batch, Candidate, CandidateDetail, Shard
 from philately.models.locks import Lock
 from philately.models.people import Membership, User
@@ -11,6 +12,7 @@ __all__ = [
     "Batch",
     "Candidate",
     "CandidateDetail",
+    "HullAudit",
     "HullPoint",
     "Lock",
     "LogEntry",

@@ -6,6 +6,8 @@ from django.db.models.functions import Now
 from driving import submit
 from facts import add_batch, add_candidate, add_shard, bells, let_expire, long_ago
 
+from philately.domain.audits import audit_when_due
+from philately.domain.dumps import refresh
 from philately.domain.intake import read_batches
 from philately.domain.locks import lock
 from philately.domain.place import place_waiting
@@ -227,3 +229,18 @@ def test_a_bell_of_one_season_does_not_depend_on_another(participant, rung):
     )
 
     assert rung() == [("place", participant.season_id)]
+
+
+def test_an_audit_is_rung_for_when_it_is_due_and_nobody_is_at_it(participant, rung, settings):
+    settings.HULL_AUDIT_EVERY_S = 0
+    settings.DUMP_DIR.mkdir()
+    add_candidate(participant, bulk("Cu"), 0.0)
+    place_waiting(participant.season_id)
+    refresh(participant.season_id)
+    run = participant.season.official_run_id
+
+    assert rung() == [("audit", participant.season_id)]
+    with lock(f"audit:{run}"):
+        assert rung() == []
+    audit_when_due(participant.season_id)
+    assert rung() == []

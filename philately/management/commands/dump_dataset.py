@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from philately.domain.dumps import DumpRefused, dump_season
-from philately.models import Season
+from philately.management.chosen_season import chosen_season
 from philately.queries.dumps import MANIFEST
 
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--season", help="slug (default: the only season there is)")
 
     def handle(self, **options: Any) -> None:
-        season = _season(options["season"])
+        season = chosen_season(options["season"])
         out: Path = options["out"] or settings.DUMP_DIR / season.slug
         try:
             manifest = dump_season(season, out)
@@ -37,12 +37,3 @@ class Command(BaseCommand):
         for name, file in manifest["files"].items():
             self.stdout.write(f"{out / name}: {file['rows']} rows, {file['bytes']:,} bytes, SHA-256 {file['sha256']}")
         self.stdout.write(f"{out / MANIFEST}: {manifest['remark']}")
-
-
-def _season(slug: str | None) -> Season:
-    seasons = Season.objects.filter(slug=slug) if slug else Season.objects.all()
-    found = list(seasons[:2])
-    if len(found) != 1:
-        known = ", ".join(Season.objects.values_list("slug", flat=True)) or "none"
-        raise CommandError(f"say which season with --season; known are {known}")
-    return found[0]

@@ -1,0 +1,97 @@
+"""What a run says of itself, compared with its rows: positions, numbers, scores and placements."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet
+
+from philately.domain.discrepancies import SHOWN_OF_A_KIND, Findings, Kind, phase_at
+from philately.models import Candidate, LogEntry, Phase, Placement, Run, ScoreEntry
+from philately.states import CandidateState
+
+
+def check_record(run: Run, findings: Findings) -> None:
+    """Each check is one query, and another where it finds something."""
+    _check_run(run, findings)
+    _check_scores(run, findings)
+    _check_placements(run, findings)
+    _check_first_positions(run, findings)
+
+
+def _check_run(run: Run, findings: Findings) -> None:
+    last = LogEntry.objects.filter(run=run).aggregate(last=Max("position"))["last"] or 0
+    if run.log_position != last:
+        findings.add(Kind.RUN, f"{run}, log position", stored=run.log_position, rebuilt=last)
+    following = (Phase.objects.filter(run=run).aggregate(last=Max("number"))["last"] or 0) + 1
+    if run.next_phase_number != following:
+        findings.add(Kind.RUN, f"{run}, next phase number", stored=run.next_phase_number, rebuilt=following)
+
+
+def _check_scores(run: Run, findings: Findings) -> None:
+    scores = ScoreEntry.objects.filter(run=run)
+    found = scores.aggregate(n=Count("pk"), last=Max("number"))
+    if found["n"] != (found["last"] or 0):
+        findings.add(Kind.SCORE, "numbers of the score entries", stored=found["last"], rebuilt=found["n"])
+
+    def beyond(row: ScoreEntry) -> None:
+        where = f"score entry {row.number} ({row.formula})"
+        findings.add(Kind.SCORE, where, stored=row.log_position, rebuilt=f"at most {run.log_position}")
+
+    _each(scores.filter(log_position__gt=run.log_position).order_by("number"), beyond, Kind.SCORE, findings)
+
+
+def _check_placements(run: Run, findings: Findings) -> None:
+    """That there are not two is a constraint of the database."""
+    placements = Placement.objects.filter(run=run)
+    placed = Candidate.objects.filter(season=run.season_id, state=CandidateState.PLACED, arrival__lte=run.placed_to)
+    without = placed.filter(~Exists(placements.filter(candidate=OuterRef("pk")))).order_by("arrival")
+
+    def missing(row: Candidate) -> None:
+        findings.add(Kind.PLACEMENT, _candidate(row), stored="missing", rebuilt="placed")
+
+    _each(without, missing, Kind.PLACEMENT, findings)
+    known = (CandidateState.PLACED, CandidateState.WITHDRAWN)
+    joined = placements.select_related("candidate").order_by("candidate__arrival")
+
+    def not_placed(row: Placement) -> None:
+        findings.add(Kind.PLACEMENT, _candidate(row.candidate), stored=row.verdict, rebuilt=row.candidate.state)
+
+    _each(joined.exclude(candidate__state__in=known), not_placed, Kind.PLACEMENT, findings)
+
+    def ahead(row: Placement) -> None:
+        where, rebuilt = _candidate(row.candidate), f"the run has placed up to arrival {run.placed_to}"
+        findings.add(Kind.PLACEMENT, where, stored=row.verdict, rebuilt=rebuilt)
+
+    _each(joined.filter(candidate__arrival__gt=run.placed_to), ahead, Kind.PLACEMENT, findings)
+
+
+def _check_first_positions(run: Run, findings: Findings) -> None:
+    """Nothing is in the log before it arrived, nor after the placement that caused it."""
+    log = LogEntry.objects.filter(run=run).select_related("phase").order_by("position")
+    early = log.filter(candidate__arrival__lt=F("phase__first_candidate__arrival"))
+
+    def too_early(row: LogEntry) -> None:
+        where = phase_at(row.phase.formula, row.phase.number)
+        findings.add(Kind.FIRST_POSITION, where, stored=row.position, rebuilt="later: it had not arrived then")
+
+    _each(early, too_early, Kind.FIRST_POSITION, findings)
+    late = log.filter(candidate__placements__run=run, candidate__placements__log_position__lt=F("position"))
+
+    def too_late(row: LogEntry) -> None:
+        where = phase_at(row.phase.formula, row.phase.number)
+        findings.add(Kind.LOG_POSITION, where, stored=row.position, rebuilt="earlier: its cause was placed before")
+
+    _each(late, too_late, Kind.LOG_POSITION, findings)
+
+
+def _each(rows: QuerySet[Any], add: Callable[[Any], None], kind: Kind, findings: Findings) -> None:
+    """Add the first rows and count the others."""
+    shown = list(rows[: SHOWN_OF_A_KIND + 1])
+    for row in shown[:SHOWN_OF_A_KIND]:
+        add(row)
+    if len(shown) > SHOWN_OF_A_KIND:
+        findings.add_more(kind, rows.count() - SHOWN_OF_A_KIND)
+
+
+def _candidate(candidate: Candidate) -> str:
+    return f"candidate {candidate.pk} ({candidate.formula}), arrival {candidate.arrival}"
