@@ -7,7 +7,9 @@ from hull.entries import Formula
 from philately.domain.relax import judge_of, settings_of
 from philately.domain.releases import release_of
 from philately.domain.runs import arrival_of
-from philately.models import Candidate, Placement, Run
+from philately.domain.turns import Waiting, waiting_rows
+from philately.models import Candidate, Phase, Placement, Run
+from philately.queries.positions import subsystems
 from validation.acceptance import accept_relaxed
 from validation.crystal import Crystal
 from validation.placing import Arrival, Fold, Outcome
@@ -58,23 +60,27 @@ def replay(candidate: Candidate, *, relax_again: bool = False) -> Replay:
     fold = _fold_before(run, candidate)
     if relax_again:
         return _relaxed_again(candidate, placement, fold)
-    outcome = fold.place(arrival_of(candidate))
+    outcome = fold.place(_arrival(candidate))
     return Replay(placement, outcome, tuple(_differences(placement, outcome)))
 
 
 def _fold_before(run: Run, candidate: Candidate) -> Fold:
-    """The fold as it stood when the candidate's turn came, as far as its own elements reach."""
+    """The fold as it stood when the candidate's turn came, as far as its own elements reach.
+
+    What was rejected left no trace in a fold, and has no phase.
+    """
     fold = Fold(release_of(run.release), Rules.from_json(run.rules))
-    elements = set(Formula.parse(candidate.formula).elements)
-    earlier = (
-        Candidate.objects.filter(placements__run=run, arrival__lt=candidate.arrival)
-        .order_by("arrival")
-        .select_related("relaxation", "batch")
-    )
-    for other in earlier.iterator(chunk_size=1000):
-        if elements.issuperset(Formula.parse(other.formula).elements):
-            fold.place(arrival_of(other))
+    elements = Formula.parse(candidate.formula).elements
+    phases = Phase.objects.filter(run=run, chemical_system__in=subsystems(elements))
+    earlier = Candidate.objects.filter(placements__phase__in=phases, arrival__lt=candidate.arrival).order_by("arrival")
+    for waiting in waiting_rows(earlier).iterator(chunk_size=1000):
+        fold.place(arrival_of(Waiting._make(waiting)))
     return fold
+
+
+def _arrival(candidate: Candidate) -> Arrival:
+    row = waiting_rows(Candidate.objects.filter(pk=candidate.pk)).get()
+    return arrival_of(Waiting._make(row))
 
 
 def _differences(placement: Placement, outcome: Outcome) -> list[Difference]:

@@ -9,9 +9,9 @@ from django.db.models import Max, QuerySet
 
 from hull.entries import Formula
 from philately.domain.releases import release_of
+from philately.domain.turns import Waiting
 from philately.domain.versions import provenance
 from philately.models import (
-    Candidate,
     HullPoint,
     Phase,
     RelaxationGeometry,
@@ -140,14 +140,12 @@ def award_of(row: ScoreEntry) -> Award:
     )
 
 
-def arrival_of(candidate: Candidate) -> Arrival:
-    """A relaxed candidate as the fold takes it; needs ``relaxation`` and ``batch``."""
-    fact = candidate.relaxation
-    assert fact is not None and fact.energy_per_atom is not None  # a database constraint and the checks of phase 2
+def arrival_of(waiting: Waiting) -> Arrival:
+    """A relaxed candidate as the fold takes it."""
     return Arrival(
-        candidate.pk,
-        candidate.batch.owner_id,
-        Formula.parse(fact.formula),
-        fact.energy_per_atom,
-        partial(relaxed_crystal, candidate.pk),
+        waiting.candidate,
+        waiting.member,
+        Formula.parse(waiting.formula),
+        waiting.energy_per_atom,
+        partial(relaxed_crystal, waiting.candidate),
     )

@@ -68,10 +68,11 @@ class Shard(Leased):
 
 
 class Candidate(Leased):
-    """One structure of a batch. Narrow: what changes and what is searched; the rest is in CandidateDetail."""
+    """One structure of a batch. Narrow: what changes and what is searched; the rest is in CandidateDetail. Every change
+    of state writes each index anew on PostgreSQL, so there are no more of them than are looked into."""
 
-    season = models.ForeignKey("philately.Season", models.PROTECT, related_name="candidates")
-    batch = models.ForeignKey(Batch, models.PROTECT, related_name="candidates")
+    season = models.ForeignKey("philately.Season", models.PROTECT, db_index=False, related_name="candidates")
+    batch = models.ForeignKey(Batch, models.PROTECT, db_index=False, related_name="candidates")
     shard = models.ForeignKey(Shard, models.PROTECT, related_name="candidates")
     arrival = models.PositiveBigIntegerField()
     state = models.CharField(max_length=16, choices=CandidateState.choices, default=CandidateState.RECEIVED)
@@ -80,8 +81,10 @@ class Candidate(Leased):
     formula = models.CharField(max_length=100, blank=True, help_text="reduced formula, elements in alphabetical order")
     content_hash = models.CharField(max_length=64, blank=True)
     n_atoms = models.PositiveIntegerField(null=True, help_text="in the primitive cell")
-    twin_of = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="twins")
-    relaxation = models.ForeignKey("philately.RelaxationFact", models.PROTECT, null=True, related_name="candidates")
+    twin_of = models.ForeignKey("self", models.PROTECT, null=True, blank=True, db_index=False, related_name="twins")
+    relaxation = models.ForeignKey(
+        "philately.RelaxationFact", models.PROTECT, null=True, db_index=False, related_name="candidates"
+    )
     changed_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -112,7 +115,11 @@ class Candidate(Leased):
             models.Index(fields=["season", "formula", "arrival"], name="candidate_formula"),
             models.Index(fields=["batch", "arrival"], name="candidate_batch"),
             models.Index(fields=["batch", "state"], name="candidate_batch_state"),
-            models.Index(fields=["state", "lease_until"], name="candidate_lease"),
+            models.Index(
+                fields=["state", "lease_until"], name="candidate_lease", condition=Q(lease_until__isnull=False)
+            ),
+            models.Index(fields=["lease"], name="candidate_lease_token", condition=Q(lease__isnull=False)),
+            models.Index(fields=["twin_of"], name="candidate_twin", condition=Q(twin_of__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -1,4 +1,10 @@
-"""Evaluations: what the facts are worth under one run's release and rules."""
+"""Evaluations: what the facts are worth under one run's release and rules.
+
+Foreign keys have no index of their own (``db_index=False``) where one below begins with them, or where nobody looks
+from the other end: an index costs every placement a random write. PostgreSQL checks no constraint
+(``db_constraint=False``) on a run, whose row is locked by whoever writes, nor on the member and candidate of points,
+which are those of their phase: a check costs as much as a row.
+"""
 
 from django.db import models
 from django.db.models import Q
@@ -33,19 +39,24 @@ class Run(models.Model):
 class Phase(models.Model):
     """An accepted unique structure, its lowest-energy representative and first finder; or a phase of the release."""
 
-    run = models.ForeignKey(Run, models.PROTECT, related_name="phases")
+    run = models.ForeignKey(Run, models.PROTECT, db_index=False, db_constraint=False, related_name="phases")
     number = models.PositiveBigIntegerField(help_text="entry id in the run's hull")
     status = models.CharField(max_length=16, choices=PhaseStatus.choices, default=PhaseStatus.ON_RECORD)
     formula = models.CharField(max_length=100)
     chemical_system = models.CharField(max_length=50)
     energy_per_atom = models.FloatField(help_text="eV/atom, of the representative")
     formation_energy_per_atom = models.FloatField(null=True, help_text="eV/atom, against the release")
-    release_phase = models.ForeignKey("philately.ReleasePhase", models.PROTECT, null=True, related_name="+")
-    first_candidate = models.ForeignKey("philately.Candidate", models.PROTECT, null=True, related_name="found_phases")
+    release_phase = models.ForeignKey(
+        "philately.ReleasePhase", models.PROTECT, null=True, db_index=False, related_name="+"
+    )
+    first_candidate = models.ForeignKey(
+        "philately.Candidate", models.PROTECT, null=True, db_index=False, related_name="found_phases"
+    )
     candidate = models.ForeignKey(
         "philately.Candidate",
         models.PROTECT,
         null=True,
+        db_index=False,
         related_name="phases",
         help_text="the lowest representative; none for a phase of the release that nobody refined",
     )
@@ -71,8 +82,8 @@ class Phase(models.Model):
 class Placement(models.Model):
     """One candidate's verdict in one run."""
 
-    run = models.ForeignKey(Run, models.PROTECT, related_name="placements")
-    candidate = models.ForeignKey("philately.Candidate", models.PROTECT, related_name="placements")
+    run = models.ForeignKey(Run, models.PROTECT, db_index=False, db_constraint=False, related_name="placements")
+    candidate = models.ForeignKey("philately.Candidate", models.PROTECT, db_index=False, related_name="placements")
     verdict = models.CharField(max_length=16, choices=[(v.value, v.value) for v in Verdict])
     reason = models.CharField(max_length=32, blank=True)
     sentence = models.TextField(blank=True)
@@ -98,7 +109,7 @@ class Placement(models.Model):
 class HullPoint(models.Model):
     """The hull now, once a composition: phases join it by formula."""
 
-    run = models.ForeignKey(Run, models.PROTECT, related_name="hull_points")
+    run = models.ForeignKey(Run, models.PROTECT, db_index=False, db_constraint=False, related_name="hull_points")
     formula = models.CharField(max_length=100)
     hull_energy = models.FloatField(null=True, help_text="eV/atom of all other compositions; none for an element")
     lowest_energy = models.FloatField(help_text="eV/atom of the lowest phase here")
@@ -116,12 +127,12 @@ class HullPoint(models.Model):
 class LogEntry(models.Model):
     """The hull log: ordered, append-only."""
 
-    run = models.ForeignKey(Run, models.PROTECT, related_name="log")
+    run = models.ForeignKey(Run, models.PROTECT, db_index=False, db_constraint=False, related_name="log")
     position = models.PositiveBigIntegerField()
     kind = models.CharField(max_length=16, choices=LogKind.choices)
     phase = models.ForeignKey(Phase, models.PROTECT, related_name="log")
-    by = models.ForeignKey(Phase, models.PROTECT, null=True, related_name="+")
-    candidate = models.ForeignKey("philately.Candidate", models.PROTECT, null=True, related_name="+")
+    by = models.ForeignKey(Phase, models.PROTECT, null=True, db_index=False, related_name="+")
+    candidate = models.ForeignKey("philately.Candidate", models.PROTECT, null=True, db_index=False, related_name="+")
     written_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -135,14 +146,18 @@ class LogEntry(models.Model):
 class ScoreEntry(models.Model):
     """Append-only; a correction is an entry. Points for the hull are provisional until the round closes."""
 
-    run = models.ForeignKey(Run, models.PROTECT, related_name="scores")
+    run = models.ForeignKey(Run, models.PROTECT, db_index=False, db_constraint=False, related_name="scores")
     number = models.PositiveBigIntegerField()
-    member = models.ForeignKey("philately.Membership", models.PROTECT, related_name="scores")
+    member = models.ForeignKey(
+        "philately.Membership", models.PROTECT, db_index=False, db_constraint=False, related_name="scores"
+    )
     points = models.FloatField()
     reason = models.CharField(max_length=24, choices=[(p.value, p.value) for p in PointsFor])
     formula = models.CharField(max_length=100)
-    phase = models.ForeignKey(Phase, models.PROTECT, null=True, related_name="scores")
-    candidate = models.ForeignKey("philately.Candidate", models.PROTECT, related_name="scores")
+    phase = models.ForeignKey(Phase, models.PROTECT, null=True, db_index=False, related_name="scores")
+    candidate = models.ForeignKey(
+        "philately.Candidate", models.PROTECT, db_index=False, db_constraint=False, related_name="scores"
+    )
     provisional = models.BooleanField()
     log_position = models.PositiveBigIntegerField()
     written_at = models.DateTimeField(auto_now_add=True)
@@ -153,6 +168,7 @@ class ScoreEntry(models.Model):
         indexes = [
             models.Index(fields=["run", "member"], name="score_member"),
             models.Index(fields=["run", "candidate"], name="score_candidate"),
+            models.Index(fields=["run", "formula"], name="score_formula"),
         ]
 
     def __str__(self) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 from ase.build import bulk
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from driving import ordered_alloy, season_on
 from facts import Killed, add_candidate, before_statement, kill, let_expire, long_ago, rows_of
 
@@ -11,7 +12,18 @@ from philately.domain.place import place_waiting
 from philately.domain.runs import fold_of, open_run
 from philately.domain.seasons import join
 from philately.domain.sweep import sweep
-from philately.models import Candidate, Lock, LogEntry, Phase, Placement, RelaxationFact, RelaxationGeometry, ScoreEntry
+from philately.domain.turns import turn_of
+from philately.models import (
+    Candidate,
+    Lock,
+    LogEntry,
+    Phase,
+    Placement,
+    RelaxationFact,
+    RelaxationGeometry,
+    Run,
+    ScoreEntry,
+)
 from philately.states import CandidateState, PhaseStatus, Stage
 from tests.releases import write_emt_release
 from validation.rules import Rules
@@ -93,7 +105,7 @@ def test_placing_twice_equals_placing_once(season, story):
     assert rows_of(season.official_run) == before
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 100])
+@pytest.mark.parametrize("chunk", [1, 2, 2000])
 def test_a_cold_process_goes_on_exactly_as_a_warm_one_whatever_the_chunks(season, story, settings, chunk):
     place_waiting(season.pk)
     expected = rows_of(season.official_run)
@@ -102,14 +114,14 @@ def test_a_cold_process_goes_on_exactly_as_a_warm_one_whatever_the_chunks(season
     run = _start_again(season)
     while True:
         place._warm = None
-        turn, passed_to = place._whose_turn_it_is(run)
+        turn = turn_of(run)
         with place.lock(f"place:{season.pk}") as hold:
             done, more = place._place_chunk(run, hold)
         if not more:
             break
-        assert done == len(turn)
+        assert done == len(turn.waiting)
         run.refresh_from_db()
-        assert run.placed_to == passed_to
+        assert run.placed_to == turn.passed_to
 
     assert rows_of(run) == expected
 
@@ -235,17 +247,40 @@ def test_a_run_that_moved_on_under_a_sequencer_is_not_written_to(season, story):
     assert not Placement.objects.exists()
 
 
-def test_one_that_is_withdrawn_while_it_is_being_placed_is_not_placed(season, story):
-    def withdraw():
-        Candidate.objects.filter(pk=story[0].pk, state=S.RELAXED).update(state=S.WITHDRAWN)
-
-    with before_statement(12, withdraw):
+def test_one_that_is_withdrawn_while_it_is_being_placed_takes_nobody_with_it(season, story):
+    """Whatever the moment: it is out, or it was placed first; all others are placed, as if nothing had happened."""
+    with before_statement(0, kill) as seen, transaction.atomic():
         place_waiting(season.pk)
-    place_waiting(season.pk)
+        transaction.set_rollback(True)
+    mine, *others = [one.pk for one in reversed(story)]
 
-    withdrawn = Candidate.objects.get(pk=story[0].pk).state == S.WITHDRAWN
-    assert Placement.objects.filter(candidate=story[0]).exists() is not withdrawn
-    assert not Candidate.objects.filter(state=S.RELAXED).exists()
+    def withdraw():
+        Candidate.objects.filter(pk=mine, state=S.RELAXED).update(state=S.WITHDRAWN)
+
+    for number in range(1, len(seen) + 1):
+        with transaction.atomic():
+            place._warm = None
+            with before_statement(number, withdraw):
+                place_waiting(season.pk)
+            placed = set(Placement.objects.values_list("candidate", flat=True))
+            out = Candidate.objects.get(pk=mine).state == S.WITHDRAWN
+            assert placed == set(others if out else [*others, mine]), number
+            assert not Candidate.objects.filter(state=S.RELAXED).exists()
+            transaction.set_rollback(True)
+
+
+def test_a_chunk_costs_as_many_statements_whatever_its_size(season, participant):
+    """Finds, each of which dethrones the one before, far enough apart that nothing has to be matched."""
+    counts = []
+    for size in (1, 2, 12):  # the first takes the run up
+        for _ in range(size):
+            add_candidate(participant, _alloy(), -0.02 * (1 + Candidate.objects.count()))
+        with place.lock(f"place:{season.pk}") as hold, CaptureQueriesContext(connection) as seen:
+            place._place_chunk(Run.objects.get(pk=season.official_run.pk), hold)
+        counts.append(len(seen))
+
+    assert not Candidate.objects.exclude(state=S.PLACED).exists()
+    assert counts[1] == counts[2] < 25
 
 
 def test_a_dethroned_finder_loses_what_the_hull_gave_and_keeps_the_rest(season, story):

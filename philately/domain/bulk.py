@@ -1,0 +1,107 @@
+"""Many rows in few statements: an object and a statement a row would cost ten times as much.
+
+Values go to the database as they are: text for JSON, ids for foreign keys. SQLite takes a list of rows; PostgreSQL
+takes new rows by COPY, and one array a column where rows may stand already.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import connection, models
+from django.utils import timezone
+
+Row = Sequence[Any]
+
+
+def reserve_ids(model: type[models.Model], count: int) -> list[int]:
+    """Primary keys for rows that are about to be inserted. Belongs into the transaction that inserts them: on SQLite
+    it is the only writer, so whatever follows the last key is free."""
+    table = model._meta.db_table
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            sequence = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
+            cursor.execute(sequence, [table, count])
+            return [key for (key,) in cursor.fetchall()]
+        cursor.execute("SELECT seq FROM sqlite_sequence WHERE name = %s", [table])
+        found = cursor.fetchone()
+    first = found[0] + 1 if found else 1
+    return list(range(first, first + count))
+
+
+def insert(model: type[models.Model], names: Sequence[str], rows: Sequence[Row]) -> None:
+    """New rows with these fields."""
+    columns = ", ".join(_columns(model, names))
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with cursor.copy(f"COPY {_table(model)} ({columns}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+            return
+        cursor.executemany(f"INSERT INTO {_table(model)} ({columns}) VALUES ({_places(names)})", rows)
+
+
+def upsert(model: type[models.Model], names: Sequence[str], rows: Sequence[Row], *, unique: Sequence[str]) -> None:
+    """Rows with these fields; a row with the same ``unique`` fields that stands already gets the other values."""
+    columns = _columns(model, names)
+    changes = ", ".join(
+        f"{column} = excluded.{column}" for name, column in zip(names, columns, strict=True) if name not in unique
+    )
+    head = f"INSERT INTO {_table(model)} ({', '.join(columns)})"
+    tail = f"ON CONFLICT ({', '.join(_columns(model, unique))}) DO UPDATE SET {changes}"
+    if connection.vendor == "postgresql":
+        _execute_with_arrays(f"{head} SELECT * FROM unnest({_arrays(model, names)}) {tail}", rows)
+    else:
+        _execute_with_rows(f"{head} VALUES ({_places(names)}) {tail}", rows)
+
+
+def update(model: type[models.Model], names: Sequence[str], rows: Sequence[Row]) -> None:
+    """New values of these fields; each row ends with the primary key that it is for."""
+    columns = _columns(model, names)
+    if connection.vendor == "postgresql":
+        setting = ", ".join(f"{column} = new.{column}" for column in columns)
+        source = f"unnest({_arrays(model, (*names, 'id'))}) AS new ({', '.join((*columns, 'id'))})"
+        _execute_with_arrays(f"UPDATE {_table(model)} AS old SET {setting} FROM {source} WHERE old.id = new.id", rows)
+    else:
+        setting = ", ".join(f"{column} = %s" for column in columns)
+        _execute_with_rows(f"UPDATE {_table(model)} SET {setting} WHERE id = %s", rows)
+
+
+def now() -> Any:
+    """This moment, as a column takes it."""
+    return connection.ops.adapt_datetimefield_value(timezone.now())
+
+
+def _table(model: type[models.Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
+
+
+def _columns(model: type[models.Model], names: Iterable[str]) -> list[str]:
+    return [connection.ops.quote_name(_field(model, name).column) for name in names]
+
+
+def _field(model: type[models.Model], name: str) -> Any:
+    return model._meta.get_field(name)
+
+
+def _places(names: Sequence[str]) -> str:
+    return ", ".join(["%s"] * len(names))
+
+
+def _arrays(model: type[models.Model], names: Iterable[str]) -> str:
+    """One typed array a column."""
+    types = (_field(model, name).db_type(connection) for name in names)
+    return ", ".join(f"%s::{kind}[]" for kind in types)
+
+
+def _execute_with_arrays(statement: str, rows: Sequence[Row]) -> None:
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+
+
+def _execute_with_rows(statement: str, rows: Sequence[Row]) -> None:
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, rows)

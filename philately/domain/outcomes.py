@@ -1,0 +1,177 @@
+"""What a chunk of placements leaves in the database, in a handful of statements however large the chunk is."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Max
+
+from hull import positions
+from philately.domain import bulk
+from philately.models import HullPoint, LogEntry, Phase, Placement, Run, ScoreEntry
+from philately.states import PhaseStatus
+from validation.placing import Arrival, Outcome, Verdict
+
+_STATUS = {Verdict.HELD: PhaseStatus.HELD.value, Verdict.UNDEFINED: PhaseStatus.UNDEFINED.value}
+_PHASE = (
+    *("id", "run", "number", "status", "formula", "chemical_system", "energy_per_atom", "formation_energy_per_atom"),
+    *("first_candidate", "candidate"),
+)
+_REFINED = ("energy_per_atom", "formation_energy_per_atom", "candidate")
+_LOG = ("run", "position", "kind", "phase", "by", "candidate", "written_at")
+_SCORE = (
+    *("run", "number", "member", "points", "reason", "formula", "phase", "candidate", "provisional"),
+    *("log_position", "written_at"),
+)
+_PLACEMENT = (
+    *("run", "candidate", "verdict", "reason", "sentence", "phase", "energy_per_atom", "formation_energy_per_atom"),
+    *("e_above_hull_on_arrival", "decomposition_energy", "decomposition", "missing_elements", "is_novel"),
+    *("log_position", "placed_at"),
+)
+_POINT = ("run", "formula", "hull_energy", "lowest_energy", "lowest_phase", "is_vertex", "log_position")
+
+Placed = tuple[Arrival, Outcome]
+
+
+def write(run: Run, placed: Sequence[Placed]) -> None:
+    """Phases, log, points and placements of a chunk, numbered on from where the run stands, and the hull's new state.
+
+    Belongs into a transaction that holds the run's row. Takes ``run`` on in memory; saving it is the caller's.
+    """
+    scores = ScoreEntry.objects.filter(run=run).aggregate(last=Max("number"))["last"] or 0
+    rows = _Rows(run, *_keys_of_phases(run, placed), bulk.now(), scores)
+    for arrival, outcome in placed:
+        rows.take(arrival, outcome)
+    bulk.insert(Phase, _PHASE, list(rows.phases.values()))
+    bulk.update(Phase, _REFINED, list(rows.refined.values()))
+    bulk.insert(LogEntry, _LOG, rows.log)
+    bulk.insert(ScoreEntry, _SCORE, rows.scores)
+    bulk.insert(Placement, _PLACEMENT, rows.placements)
+    write_hull_points(run, (point for _, outcome in placed for point in outcome.points))
+    run.next_phase_number = max([run.next_phase_number, *(number + 1 for number in rows.phases)])
+
+
+def write_hull_points(run: Run, moved: Iterable[positions.HullPoint]) -> None:
+    """The last state of every composition whose hull moved."""
+    last = {str(point.formula): point for point in moved}
+    rows = [
+        (run.pk, formula, point.hull_energy, point.lowest_energy, point.lowest_entry, point.is_vertex, run.log_position)
+        for formula, point in sorted(last.items())
+    ]
+    bulk.upsert(HullPoint, _POINT, rows, unique=("run", "formula"))
+
+
+def _keys_of_phases(run: Run, placed: Iterable[Placed]) -> tuple[dict[int, int], set[int]]:
+    """Primary keys by number of every phase that the outcomes speak of, reserved for new ones; and which are new."""
+    spoken_of = {number for _, outcome in placed for number in _phases_of(outcome)}
+    keys = dict(Phase.objects.filter(run=run, number__in=spoken_of).values_list("number", "pk"))
+    new = spoken_of - keys.keys()
+    return keys | dict(zip(sorted(new), bulk.reserve_ids(Phase, len(new)), strict=True)), new
+
+
+def _phases_of(outcome: Outcome) -> set[int]:
+    numbers = {item.phase for item in outcome.log} | {item.by for item in outcome.log if item.by is not None}
+    numbers |= {award.phase for award in outcome.awards}
+    return numbers if outcome.phase is None else numbers | {outcome.phase}
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The rows of a chunk as they pile up. keys: of phases by number; n_scores: entries of the ledger so far."""
+
+    run: Run
+    keys: dict[int, int]
+    new: set[int]
+    now: Any
+    n_scores: int
+    phases: dict[int, list[Any]] = field(default_factory=dict)  # new ones, by number
+    refined: dict[int, list[Any]] = field(default_factory=dict)  # older ones
+    log: list[tuple[Any, ...]] = field(default_factory=list)
+    scores: list[tuple[Any, ...]] = field(default_factory=list)
+    placements: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def take(self, arrival: Arrival, outcome: Outcome) -> None:
+        if outcome.verdict is Verdict.REFINED:
+            self._refine(arrival, outcome)
+        elif outcome.phase in self.new and outcome.phase not in self.phases:
+            self._found(arrival, outcome, outcome.phase)
+        self._log(arrival, outcome)
+        self._score(outcome)
+        self._place(arrival, outcome)
+
+    def _found(self, arrival: Arrival, outcome: Outcome, number: int) -> None:
+        """A phase of its own for a new structure."""
+        self.phases[number] = [
+            self.keys[number],
+            self.run.pk,
+            number,
+            _STATUS.get(outcome.verdict, PhaseStatus.ON_RECORD.value),
+            str(arrival.formula),
+            arrival.formula.chemical_system,
+            arrival.energy_per_atom,
+            outcome.formation_energy_per_atom,
+            arrival.candidate,
+            arrival.candidate,
+        ]
+
+    def _refine(self, arrival: Arrival, outcome: Outcome) -> None:
+        """A lower energy and another representative for the phase."""
+        number = outcome.phase
+        assert number is not None
+        figures = [arrival.energy_per_atom, outcome.formation_energy_per_atom]
+        if number in self.phases:
+            self.phases[number][6:8] = figures
+            self.phases[number][-1] = arrival.candidate
+        else:
+            self.refined[number] = [*figures, arrival.candidate, self.keys[number]]
+
+    def _log(self, arrival: Arrival, outcome: Outcome) -> None:
+        for item in outcome.log:
+            self.run.log_position += 1
+            phase, by = self.keys[item.phase], None if item.by is None else self.keys[item.by]
+            row = (self.run.pk, self.run.log_position, item.kind.value, phase, by, arrival.candidate, self.now)
+            self.log.append(row)
+
+    def _score(self, outcome: Outcome) -> None:
+        """Entries of the ledger; the candidate is the one whose find moved."""
+        for award in outcome.awards:
+            self.n_scores += 1
+            self.scores.append(
+                (
+                    self.run.pk,
+                    self.n_scores,
+                    award.member,
+                    award.points,
+                    award.reason.value,
+                    award.formula,
+                    self.keys[award.phase],
+                    award.candidate,
+                    award.provisional,
+                    self.run.log_position,
+                    self.now,
+                )
+            )
+
+    def _place(self, arrival: Arrival, outcome: Outcome) -> None:
+        position = outcome.position
+        defined = outcome.formation_energy_per_atom is not None
+        self.placements.append(
+            (
+                self.run.pk,
+                arrival.candidate,
+                outcome.verdict.value,
+                outcome.reason.value if outcome.reason else "",
+                outcome.sentence,
+                None if outcome.phase is None else self.keys[outcome.phase],
+                arrival.energy_per_atom,
+                outcome.formation_energy_per_atom,
+                position.e_above_hull_on_arrival if defined else None,
+                position.decomposition_energy if defined else None,
+                json.dumps(position.decomposition if defined else ()),
+                json.dumps(position.missing),
+                outcome.is_novel,
+                self.run.log_position,
+                self.now,
+            )
+        )

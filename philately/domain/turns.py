@@ -1,0 +1,69 @@
+"""Whose turn it is: relaxed candidates in order of arrival, as far as everything earlier is settled."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from philately.models import Candidate, Run, Season
+from philately.states import SETTLED, CandidateState
+
+_OPEN = sorted(set(CandidateState) - SETTLED - {CandidateState.RELAXED})  # what the others wait for
+
+
+class Waiting(NamedTuple):
+    """A relaxed candidate, as much of it as placing needs. energy_per_atom: eV/atom."""
+
+    candidate: int
+    arrival: int
+    member: int
+    formula: str
+    energy_per_atom: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Who is next, at most a chunk, and how far in the order of arrival that takes the run."""
+
+    waiting: tuple[Waiting, ...]
+    passed_to: int
+
+
+def turn_of(run: Run) -> Turn:
+    """The next candidates of a run in three queries, none of which reads further than the chunk reaches."""
+    horizon, first_open = frontier(run)
+    if horizon is None:
+        return Turn((), run.placed_to)
+    after = Candidate.objects.filter(season_id=run.season_id, arrival__gt=run.placed_to).order_by("arrival")
+    ready = after.filter(arrival__lte=horizon) if first_open is None else after.filter(arrival__lt=first_open)
+    relaxed = waiting_rows(ready.filter(state=CandidateState.RELAXED))
+    waiting = tuple(map(Waiting._make, relaxed[: settings.PLACE_CHUNK]))
+    if len(waiting) == settings.PLACE_CHUNK:
+        return Turn(waiting, waiting[-1].arrival)
+    last = ready.values_list("arrival", flat=True).last()
+    return Turn(waiting, run.placed_to if last is None else last)
+
+
+def waiting_rows(candidates: QuerySet[Candidate]) -> Any:
+    """The fields of ``Waiting`` of relaxed candidates, as tuples."""
+    return candidates.values_list(
+        "pk", "arrival", "batch__owner_id", "relaxation__formula", "relaxation__energy_per_atom"
+    )
+
+
+def frontier(run: Run) -> tuple[int | None, int | None]:
+    """Arrival numbers after what is placed: the last, and the first that is still under way.
+
+    One statement, so that what arrives or moves on meanwhile is not passed over; and one look into the index a state,
+    however many candidates wait.
+    """
+    after = Candidate.objects.filter(season=OuterRef("pk"), arrival__gt=run.placed_to)
+    last = _arrival(after.order_by("-arrival"))
+    firsts = (_arrival(after.filter(state=state).order_by("arrival")) for state in _OPEN)
+    horizon, *found = Season.objects.values_list(last, *firsts).get(pk=run.season_id)
+    return horizon, min((arrival for arrival in found if arrival is not None), default=None)
+
+
+def _arrival(candidates: QuerySet[Candidate]) -> Subquery:
+    return Subquery(candidates.values("arrival")[:1])
