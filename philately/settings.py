@@ -125,6 +125,7 @@ STORAGES = {
     },
 }
 DUMP_DIR = DATA_DIR / "dumps"
+HULL_DIR = DATA_DIR / "hulls"  # snapshots, for a fast start; they may be deleted at any time
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -155,6 +156,7 @@ SWEEP_EVERY_S = env.float("SWEEP_EVERY_S", 5.0)
 RETRY_AFTER_S = env.float("RETRY_AFTER_S", 10.0)  # a failed step is tried again after this, twice as long each time
 MAX_ATTEMPTS = 3
 DUMP_EVERY_S = env.float("DUMP_EVERY_S", 3600.0)  # while work goes on; when all is quiet the dump is made at once
+HULL_SNAPSHOT_EVERY = env.int("HULL_SNAPSHOT_EVERY", 50_000)  # phases and log entries
 HULL_AUDIT_EVERY_S = env.float("HULL_AUDIT_EVERY_S", 86_400.0)  # of an official run that has moved since
 PLACE_CHUNK = env.int("PLACE_CHUNK", 2000)
 PLACE_DEADLINE_S = env.float("PLACE_DEADLINE_S", 7 * 86_400.0)  # the longest that one candidate holds up the others

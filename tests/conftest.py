@@ -46,6 +46,7 @@ def season(db, settings, tmp_path, emt_release_file) -> Season:
     """An open practice season on EMT, with storage of its own."""
     settings.MEDIA_ROOT = tmp_path / "files"
     settings.DUMP_DIR = tmp_path / "dumps"
+    settings.HULL_DIR = tmp_path / "hulls"
     return season_on(emt_release_file, slug="practice", name="Practice season")
 
 

@@ -2,7 +2,7 @@
 
 prepare N: migrate, open a season, and add so many relaxed candidates with energies that are made up.
 place SECONDS: do as a worker does whom the sweeper rings for, until all is placed; exits with 3 if that takes longer.
-stop_itself computing|writing N: the same, but suspends itself before the Nth candidate, or Nth insertion of placements.
+stop_itself computing|writing N: the same, but suspends itself before the Nth candidate, or at the Nth commit.
 """
 
 import os
@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402 - some of these need the set-up above
 from alloys import structures  # noqa: E402
 from django.db import connection  # noqa: E402
 
-from philately.models import Batch, Candidate, Placement, Season, User  # noqa: E402
+from philately.models import Batch, Candidate, Run, Season, User  # noqa: E402
 from philately.states import CandidateState  # noqa: E402
 from philately.tasks import place  # noqa: E402
 from validation.placing import Fold  # noqa: E402
@@ -67,8 +67,8 @@ def stop_itself(where: str, number: str) -> None:
         count_down()
         return place_one(fold, arrival)
 
-    def before_each_insert(execute, sql, *arguments):
-        if sql.startswith("INSERT") and Placement._meta.db_table in sql:
+    def before_the_run_moves(execute, sql, *arguments):
+        if sql.startswith(f'UPDATE "{Run._meta.db_table}"'):
             count_down()
         return execute(sql, *arguments)
 
@@ -76,7 +76,7 @@ def stop_itself(where: str, number: str) -> None:
         place_one, Fold.place = Fold.place, before_each_candidate
         place_everything("60")
     else:
-        with connection.execute_wrapper(before_each_insert):
+        with connection.execute_wrapper(before_the_run_moves):
             place_everything("60")
 
 
