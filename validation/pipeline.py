@@ -145,7 +145,7 @@ def judge_files(
     relaxed = {
         arrival: relax(crystal, judge, settings) for arrival, crystal in _counted(to_relax, Stage.RELAX, on_progress)
     }
-    sequencer = _Sequencer(Fold(release, rules), settings)
+    sequencer = _Sequencer(Fold.on(release, rules), settings)
     return [
         sequencer.report(item, relaxed.get(item.submission.arrival))
         for item in _counted(checked, Stage.PLACE, on_progress)

@@ -6,133 +6,58 @@ verdict be replayed.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import replace
 from functools import partial
 
 from hull.entries import Entry, Formula
 from hull.reference import Coverage, Release
 from hull.store import EventKind, HullPoint, HullStore, Insertion, Position
-from validation.crystal import Crystal
+from validation.formation import Grounds
 from validation.matching import KnownPhase, first_match
+from validation.memory import KeptPhase, Memory
 from validation.references import reference_crystal
 from validation.rules import Reason, Rules
-from validation.scoring import PUTS_ON_HULL, Award, Find, Ledger
+from validation.scoring import Award, Find
+from validation.verdicts import Arrival, Change, LogItem, Outcome, Verdict
 
-
-class Verdict(StrEnum):
-    """The class of a placement."""
-
-    STABLE = "stable"
-    METASTABLE = "metastable"
-    UNSTABLE = "unstable"
-    DUPLICATE = "duplicate"
-    REFINED = "refined"  # a duplicate that lowers its phase's energy
-    REJECTED = "rejected"  # above the formation-energy limit
-    HELD = "held"
-    UNDEFINED = "undefined"  # the release lacks an element
-
-
-class Change(StrEnum):
-    """What the hull log says of a phase."""
-
-    STABLE = "stable"
-    DETHRONED = "dethroned"
-    RESTORED = "restored"
-    REFINED = "refined"
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A relaxed candidate whose turn it is. energy_per_atom: eV/atom on the run's scale."""
-
-    candidate: int
-    member: int
-    formula: Formula
-    energy_per_atom: float
-    crystal: Callable[[], Crystal]  # the relaxed cell; fetched only where something of its formula is near in energy
-
-
-@dataclass(frozen=True, slots=True)
-class LogItem:
-    kind: Change
-    phase: int
-    by: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one arrival did. phase: the number of its own phase, or of the one that it duplicates or would refine."""
-
-    verdict: Verdict
-    phase: int | None
-    formation_energy_per_atom: float | None
-    position: Position
-    is_novel: bool | None
-    reason: Reason | None = None
-    sentence: str = ""
-    log: tuple[LogItem, ...] = ()
-    points: tuple[HullPoint, ...] = ()  # the compositions whose hull moved
-    awards: tuple[Award, ...] = ()
-
-
-@dataclass(slots=True)
-class KeptPhase:
-    """What the fold remembers of a phase. find is None for a phase of the release; in_hull is False while held."""
-
-    number: int
-    formula: Formula
-    energy_per_atom: float
-    crystal: Callable[[], Crystal]
-    find: Find | None
-    in_hull: bool
+__all__ = ["Arrival", "Change", "Fold", "KeptPhase", "LogItem", "Memory", "Outcome", "Verdict"]
 
 
 class Fold:
-    """The state between two placements: phases, hull and ledger. ``place`` changes it; nothing else does."""
+    """The state between two placements: hull, memory and the number of the next phase.
 
-    def __init__(self, release: Release, rules: Rules) -> None:
-        """An empty season on this release: its phases are numbered as there."""
-        self.release = release
+    ``place`` changes it; so do its halves, of which ``award`` may come for many arrivals after ``judge`` has come for
+    all of them: no verdict depends on points.
+    """
+
+    def __init__(self, grounds: Grounds, rules: Rules, hull: HullStore, memory: Memory, *, next_number: int) -> None:
+        """Take up a run where it was left. memory: may be another for each arrival, as far as it can ask."""
+        self.grounds = grounds
         self.rules = rules
-        self.hull = HullStore(release.scale_digest)
-        self.ledger = Ledger(rules.points)
-        self.next_number = 1
-        self._phases: dict[int, KeptPhase] = {}
-        self._by_formula: dict[Formula, list[KeptPhase]] = defaultdict(list)
-        self._systems: set[str] = set()  # with a compound found stable, here or in the release
-        for phase in release.phases:
-            self._keep(
-                KeptPhase(
-                    phase.number, phase.formula, phase.energy_per_atom, partial(reference_crystal, phase), None, True
-                )
-            )
-        self.hull.insert_many([Entry(p.number, p.formula, p.energy_per_atom) for p in release.phases])
-        for number in self.hull.stable_entries():
-            self._systems.add(self._phases[number].formula.chemical_system)
+        self.hull = hull
+        self.memory = memory
+        self.next_number = next_number
 
-    def restore(self, phases: Iterable[KeptPhase], awards: Iterable[Award]) -> None:
-        """Take up a run where it was left: its phases beyond the release's, with the energies they have now, and all
-        awards in order. Also phases of the release whose energy a refinement lowered."""
-        for phase in phases:
-            if phase.number in self._phases:
-                self.hull.lower(phase.number, phase.energy_per_atom)
-                kept = self._phases[phase.number]
-                kept.energy_per_atom, kept.crystal = phase.energy_per_atom, phase.crystal
-                continue
-            self._keep(phase)
-            if phase.in_hull:
-                self.hull.insert(Entry(phase.number, phase.formula, phase.energy_per_atom))
-        for award in awards:
-            self.ledger.record([award])
-            if award.reason in PUTS_ON_HULL:
-                self._systems.add(Formula.parse(award.formula).chemical_system)
+    @classmethod
+    def on(cls, release: Release, rules: Rules) -> Fold:
+        """An empty season on this release, all in memory: its phases are numbered as there."""
+        hull, memory = HullStore(release.scale_digest), Memory.whole(rules.points)
+        hull.insert_many([Entry(p.number, p.formula, p.energy_per_atom) for p in release.phases])
+        for p in release.phases:
+            crystal = partial(reference_crystal, p)
+            memory.keep(KeptPhase(p.number, p.formula, p.energy_per_atom, crystal, find=None, in_hull=True))
+        formulas = {p.number: p.formula for p in release.phases}
+        memory.systems |= {formulas[number].chemical_system for number in hull.stable_entries()}
+        return cls(Grounds.of(release), rules, hull, memory, next_number=len(release.phases) + 1)
 
     def place(self, arrival: Arrival) -> Outcome:
         """Match, formation energy, hull, class and points of the next arrival."""
-        formation = self.release.formation_energy_per_atom(arrival.formula, arrival.energy_per_atom)
+        outcome = self.judge(arrival)
+        return replace(outcome, awards=self.award(arrival, outcome))
+
+    def judge(self, arrival: Arrival) -> Outcome:
+        """All but the points. The memory must have the phases of the arrival's formula near it in energy."""
+        formation = self.grounds.formation_energy_per_atom(arrival.formula, arrival.energy_per_atom)
         position = self.hull.position(arrival.formula, arrival.energy_per_atom)
         matched = self._match(arrival)
         if matched is not None:
@@ -147,25 +72,28 @@ class Fold:
             )
         if held := self._held(arrival, formation, position):
             phase = self._new_phase(arrival, in_hull=False)
-            return self._outcome(Verdict.HELD, phase.number, formation, position, sentence=held)
+            return self._outcome(Verdict.HELD, phase, formation, position, sentence=held)
         return self._accept(arrival, formation, position)
 
-    def kept(self, number: int) -> KeptPhase:
-        """The phase with this number; raises KeyError."""
-        return self._phases[number]
+    def award(self, arrival: Arrival, outcome: Outcome) -> tuple[Award, ...]:
+        """The points of what was judged, in the order of arrival. The memory must have the ledger of the arrival's
+        member and formula, whether its system is open, and the finds of the phases in the log with their ledger."""
+        accepted = outcome.verdict in (Verdict.STABLE, Verdict.METASTABLE, Verdict.UNSTABLE)
+        corrections = self._corrections(outcome, arriving=outcome.phase if accepted else None)
+        return (*self._earned(arrival, outcome), *corrections) if accepted else tuple(corrections)
 
     def _match(self, arrival: Arrival) -> KeptPhase | None:
         window = self.rules.duplicate_window_ev_per_atom
         near = [
             phase
-            for phase in self._by_formula[arrival.formula]
+            for phase in self.memory.phases[arrival.formula]
             if abs(phase.energy_per_atom - arrival.energy_per_atom) <= window
         ]
         if not near:
             return None
         known = [KnownPhase(phase.number, phase.crystal(), phase.energy_per_atom) for phase in near]
         number = first_match(arrival.crystal(), arrival.energy_per_atom, known, self.rules)
-        return None if number is None else self._phases[number]
+        return next((phase for phase in near if phase.number == number), None)
 
     def _duplicate(self, arrival: Arrival, phase: KeptPhase, formation: float | None, position: Position) -> Outcome:
         gain = phase.energy_per_atom - arrival.energy_per_atom
@@ -173,31 +101,29 @@ class Fold:
         sentence = f"the same as phase {phase.number} ({phase.formula.written}), {whose}"
         if gain < self.rules.refine_ev_per_atom or not phase.in_hull:
             return self._outcome(
-                Verdict.DUPLICATE, phase.number, formation, position, reason=Reason.DUPLICATE, sentence=sentence
+                Verdict.DUPLICATE, phase, formation, position, reason=Reason.DUPLICATE, sentence=sentence
             )
         if formation is not None and (held := self._held(arrival, formation, position)):
             # Step by step, each within the window, a reference would sink as far as one likes.
-            return self._outcome(Verdict.HELD, phase.number, formation, position, sentence=f"{sentence}; {held}")
+            return self._outcome(Verdict.HELD, phase, formation, position, sentence=f"{sentence}; {held}")
         insertion = self.hull.lower(phase.number, arrival.energy_per_atom)
         phase.energy_per_atom, phase.crystal = arrival.energy_per_atom, arrival.crystal
-        log, awards = self._consequences(insertion, arriving=None)
         return self._outcome(
             Verdict.REFINED,
-            phase.number,
+            phase,
             formation,
             position,
             reason=Reason.DUPLICATE,
             sentence=f"{sentence}; its energy is now {1000 * gain:.1f} meV/atom lower",
-            log=(LogItem(Change.REFINED, phase.number, None), *log),
+            log=(LogItem(Change.REFINED, phase.number, None), *self._log(insertion)),
             points=self._moved(insertion),
-            awards=tuple(awards),
         )
 
     def _undefined(self, arrival: Arrival, position: Position) -> Outcome:
         phase = self._new_phase(arrival, in_hull=False)
-        missing = ", ".join(sorted(set(arrival.formula.elements) - set(self.release.elements)))
+        missing = ", ".join(self.grounds.missing(arrival.formula))
         sentence = f"the release has no reference for {missing}, so its distances are undefined"
-        return self._outcome(Verdict.UNDEFINED, phase.number, None, position, sentence=sentence)
+        return self._outcome(Verdict.UNDEFINED, phase, None, position, sentence=sentence)
 
     def _held(self, arrival: Arrival, formation: float, position: Position) -> str:
         """Why an organiser must look first; empty where nothing is suspicious."""
@@ -212,7 +138,7 @@ class Fold:
             limit = rules.held_formation_energy_ev_per_atom
             return f"its formation energy is {formation:.3f} eV/atom (limit {limit:g}); an organiser looks at it"
         # Against elements alone every good compound lowers the hull by much: there it is no sign of an exploit.
-        judged = self.release.coverage is not Coverage.ELEMENTS
+        judged = self.grounds.coverage is not Coverage.ELEMENTS
         if judged and on_arrival is not None and on_arrival < rules.held_on_arrival_ev_per_atom:
             limit = rules.held_on_arrival_ev_per_atom
             return f"it lowers the hull by {-on_arrival:.3f} eV/atom (limit {-limit:g}); an organiser looks at it"
@@ -221,26 +147,13 @@ class Fold:
     def _accept(self, arrival: Arrival, formation: float, position: Position) -> Outcome:
         phase = self._new_phase(arrival, in_hull=True)
         insertion = self.hull.insert(Entry(phase.number, arrival.formula, arrival.energy_per_atom))
-        verdict = self._class(position)
-        log, corrections = self._consequences(insertion, arriving=phase.number)
-        find = phase.find
-        assert find is not None
-        awards = self.ledger.for_unique(find)
-        system = arrival.formula.chemical_system
-        if verdict is Verdict.STABLE:
-            opens = len(arrival.formula.elements) > 1 and system not in self._systems
-            awards += self.ledger.for_stable(find, first_of_system=opens)
-            self._systems.add(system)
-        elif verdict is Verdict.METASTABLE:
-            awards += self.ledger.for_metastable(find)
         return self._outcome(
-            verdict,
-            phase.number,
+            self._class(position),
+            phase,
             formation,
             position,
-            log=log,
+            log=self._log(insertion),
             points=self._moved(insertion),
-            awards=(*awards, *corrections),
         )
 
     def _class(self, position: Position) -> Verdict:
@@ -250,27 +163,49 @@ class Fold:
             return Verdict.STABLE
         return Verdict.METASTABLE if on_arrival <= self.rules.metastable_ev_per_atom else Verdict.UNSTABLE
 
-    def _consequences(self, insertion: Insertion, *, arriving: int | None) -> tuple[tuple[LogItem, ...], list[Award]]:
-        """The log of an insertion and what it takes from and gives to the finders of other phases."""
-        log, awards = [], []
-        for event in insertion.events:
-            log.append(LogItem(Change(event.kind.value), event.entry_id, event.by))
-            find = self._phases[event.entry_id].find
-            if find is None or event.entry_id == arriving:
-                continue
-            if event.kind is EventKind.DETHRONED:
-                awards += self.ledger.for_dethroned(find)
-                awards += self._still_metastable(find)
-            else:
-                awards += self.ledger.for_return(find)
-                self._systems.add(self._phases[event.entry_id].formula.chemical_system)
-        return tuple(log), awards
+    def _log(self, insertion: Insertion) -> tuple[LogItem, ...]:
+        return tuple(
+            LogItem(
+                Change(event.kind.value),
+                event.entry_id,
+                event.by,
+                self.hull.e_above_hull(event.entry_id) if event.kind is EventKind.DETHRONED else None,
+            )
+            for event in insertion.events
+        )
 
-    def _still_metastable(self, find: Find) -> list[Award]:
-        distance = self.hull.e_above_hull(find.phase)
-        if distance is None or distance > self.rules.metastable_ev_per_atom:
-            return []
-        return self.ledger.for_metastable(find)
+    def _earned(self, arrival: Arrival, outcome: Outcome) -> list[Award]:
+        """What an accepted arrival is worth to its finder."""
+        assert outcome.phase is not None
+        find = self.memory.finds[outcome.phase]
+        assert find is not None
+        ledger, systems = self.memory.ledger, self.memory.systems
+        awards = ledger.for_unique(find)
+        if outcome.verdict is Verdict.STABLE:
+            system = arrival.formula.chemical_system
+            awards += ledger.for_stable(find, first_of_system=not arrival.formula.is_element and system not in systems)
+            systems.add(system)
+        elif outcome.verdict is Verdict.METASTABLE:
+            awards += ledger.for_metastable(find)
+        return awards
+
+    def _corrections(self, outcome: Outcome, *, arriving: int | None) -> list[Award]:
+        """What a log takes from and gives to the finders of other phases than the arriving one."""
+        ledger, awards = self.memory.ledger, []
+        for item in outcome.log:
+            if item.kind is Change.REFINED or item.phase == arriving:
+                continue
+            find = self.memory.finds[item.phase]
+            if find is None:
+                continue
+            if item.kind is Change.DETHRONED:
+                awards += ledger.for_dethroned(find)
+                if item.e_above_hull is not None and item.e_above_hull <= self.rules.metastable_ev_per_atom:
+                    awards += ledger.for_metastable(find)
+            else:
+                awards += ledger.for_return(find)
+                self.memory.systems.add(Formula.parse(find.formula).chemical_system)
+        return awards
 
     def _moved(self, insertion: Insertion) -> tuple[HullPoint, ...]:
         points = (self.hull.point(formula) for formula in insertion.moved)
@@ -278,19 +213,15 @@ class Fold:
 
     def _new_phase(self, arrival: Arrival, *, in_hull: bool) -> KeptPhase:
         find = Find(arrival.member, arrival.candidate, self.next_number, str(arrival.formula))
-        phase = KeptPhase(self.next_number, arrival.formula, arrival.energy_per_atom, arrival.crystal, find, in_hull)
-        self._keep(phase)
+        phase = KeptPhase(find.phase, arrival.formula, arrival.energy_per_atom, arrival.crystal, find, in_hull)
+        self.memory.keep(phase)
+        self.next_number += 1
         return phase
-
-    def _keep(self, phase: KeptPhase) -> None:
-        self._phases[phase.number] = phase
-        self._by_formula[phase.formula].append(phase)
-        self.next_number = max(self.next_number, phase.number + 1)
 
     def _outcome(
         self,
         verdict: Verdict,
-        phase: int | None,
+        phase: KeptPhase | None,
         formation: float | None,
         position: Position,
         *,
@@ -298,9 +229,9 @@ class Fold:
         sentence: str = "",
         log: tuple[LogItem, ...] = (),
         points: tuple[HullPoint, ...] = (),
-        awards: tuple[Award, ...] = (),
     ) -> Outcome:
         novel = None
-        if self.release.coverage is Coverage.FULL:
-            novel = phase is None or self._phases[phase].find is not None
-        return Outcome(verdict, phase, formation, position, novel, reason, sentence, log, points, awards)
+        if self.grounds.coverage is Coverage.FULL:
+            novel = phase is None or phase.find is not None
+        number = None if phase is None else phase.number
+        return Outcome(verdict, number, formation, position, novel, reason, sentence, log, points)

@@ -7,7 +7,6 @@ correction. What is written is never changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -56,15 +55,16 @@ class Ledger:
     on_hull: Counter[int] = field(default_factory=Counter)  # phase → 1 while its finder holds the points
     first_of_system: Counter[int] = field(default_factory=Counter)
 
-    def record(self, awards: Iterable[Award]) -> None:
-        """Take awards into account: those just made, or those read back from where they are kept."""
-        for award in awards:
-            if award.reason is PointsFor.UNIQUE:
-                self.unique[award.member, award.formula] += 1
-            elif award.reason is PointsFor.METASTABLE:
-                self.metastable.add((award.member, award.formula))
-            self.on_hull[award.phase] += _HULL_CREDIT.get(award.reason, 0)
-            self.first_of_system[award.phase] += _SYSTEM_CREDIT.get(award.reason, 0)
+    def record(self, find: Find, reason: PointsFor) -> None:
+        """Take an entry into account: one that is being made, or one read back from where it is kept."""
+        if reason is PointsFor.UNIQUE:
+            self.unique[find.member, find.formula] += 1
+        elif reason is PointsFor.METASTABLE:
+            self.metastable.add((find.member, find.formula))
+        elif reason in _HULL_CREDIT:
+            self.on_hull[find.phase] += _HULL_CREDIT[reason]
+        else:
+            self.first_of_system[find.phase] += _SYSTEM_CREDIT[reason]
 
     def for_unique(self, find: Find) -> list[Award]:
         """A valid structure that nobody had: at most so many a formula and member."""
@@ -100,9 +100,8 @@ class Ledger:
         return self._made(find, self.points.stable, PointsFor.BACK_ON_HULL, provisional=True)
 
     def _made(self, find: Find, points: float, reason: PointsFor, *, provisional: bool) -> list[Award]:
-        award = Award(find.member, find.candidate, find.phase, find.formula, points, reason, provisional)
-        self.record([award])
-        return [award]
+        self.record(find, reason)
+        return [Award(find.member, find.candidate, find.phase, find.formula, points, reason, provisional)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ The same database gives the same bytes. Every distance in it can be computed aga
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,14 @@ from django.db.models import Prefetch, QuerySet
 
 from hull.entries import Formula
 from hull.reference import Coverage, write_release
-from hull.store import STABLE_TOLERANCE, Position
+from hull.store import STABLE_TOLERANCE, HullStore, Position
 from philately.domain.locks import Hold, LockLost, lock
 from philately.domain.releases import file_sha256, release_of
-from philately.domain.runs import fold_of
+from philately.domain.runs import hull_of
 from philately.models import Candidate, Phase, Placement, Run, Season
 from philately.queries.dumps import MANIFEST, latest_dump
 from philately.states import FINAL, PhaseStatus
 from validation.crystal import Crystal
-from validation.placing import Fold
 
 FORMAT_VERSION = 1
 _CHUNK = 2000
@@ -163,11 +162,11 @@ class _sequencer_lock:
 
 
 def _write(run: Run, folder: Path, hold: Hold) -> dict[str, Any]:
-    fold = fold_of(run, keep=hold.keep)
+    hull = hull_of(run, keep=hold.keep)
     phases = folder / "phases.parquet"
     n_rows = 0
     with pq.ParquetWriter(phases, SCHEMA, compression="zstd") as writer:
-        for rows in _chunks(run, fold):
+        for rows in _chunks(run, hull):
             hold.confirm()
             writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
             n_rows += len(rows)
@@ -222,7 +221,7 @@ def _remark(coverage: str) -> str:
     )
 
 
-def _chunks(run: Run, fold: Fold) -> Iterator[list[dict[str, Any]]]:
+def _chunks(run: Run, hull: HullStore) -> Iterator[list[dict[str, Any]]]:
     """Rows sorted by chemical system, formula, energy and number."""
     order = list(
         Phase.objects.filter(run=run)
@@ -232,7 +231,19 @@ def _chunks(run: Run, fold: Fold) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(order), _CHUNK):
         some = order[start : start + _CHUNK]
         rows = {phase.pk: phase for phase in _with_everything(run).filter(pk__in=some)}
-        yield [_row(run, fold, rows[pk]) for pk in some]
+        positions = {
+            phase.number: hull.entry_position(phase.number)
+            for phase in rows.values()
+            if phase.status == PhaseStatus.ON_RECORD
+        }
+        formulas = _formulas(run, positions.values())
+        yield [_row(run, rows[pk], positions.get(rows[pk].number), formulas) for pk in some]
+
+
+def _formulas(run: Run, positions: Iterable[Position]) -> dict[int, str]:
+    """Of every phase that is part of a decomposition, by number."""
+    numbers = {number for position in positions for number, _ in position.decomposition}
+    return dict(Phase.objects.filter(run=run, number__in=numbers).values_list("number", "formula"))
 
 
 def _with_everything(run: Run) -> QuerySet[Phase]:
@@ -248,11 +259,9 @@ def _id(run: Run, number: int) -> str:
     return f"{run.season.slug}-{run.number}-{number}"
 
 
-def _row(run: Run, fold: Fold, phase: Phase) -> dict[str, Any]:
+def _row(run: Run, phase: Phase, position: Position | None, formulas: Mapping[int, str]) -> dict[str, Any]:
     crystal = _crystal(phase)
     formula = Formula.parse(phase.formula)
-    defined = phase.status == PhaseStatus.ON_RECORD
-    position = fold.hull.entry_position(phase.number) if defined else None
     return {
         "immutable_id": _id(run, phase.number),
         "origin": "release" if phase.release_phase_id else "season",
@@ -268,7 +277,7 @@ def _row(run: Run, fold: Fold, phase: Phase) -> dict[str, Any]:
         "energy_per_atom": phase.energy_per_atom,
         "formation_energy_per_atom": phase.formation_energy_per_atom,
         "status": phase.status,
-        **_distances(run, fold, position),
+        **_distances(run, position, formulas),
         **_origin(phase),
         **_relaxation(phase),
         "judge": run.scale.name,
@@ -287,7 +296,7 @@ def _crystal(phase: Phase) -> Crystal:
     return Crystal.unpack(phase.release_phase.geometry)
 
 
-def _distances(run: Run, fold: Fold, position: Position | None) -> dict[str, Any]:
+def _distances(run: Run, position: Position | None, formulas: Mapping[int, str]) -> dict[str, Any]:
     if position is None or position.e_above_hull is None:
         return {"e_above_hull": None, "decomposition_energy": None, "is_stable": None, "decomposition": None}
     return {
@@ -297,7 +306,7 @@ def _distances(run: Run, fold: Fold, position: Position | None) -> dict[str, Any
         "decomposition": [
             {
                 "immutable_id": _id(run, number),
-                "chemical_formula_reduced": str(fold.kept(number).formula),
+                "chemical_formula_reduced": formulas[number],
                 "fraction": fraction,
             }
             for number, fraction in position.decomposition

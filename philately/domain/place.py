@@ -1,20 +1,28 @@
 """Phase 3: one sequencer a run places what is relaxed, in order of arrival, a chunk a transaction."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from django.db import transaction
 
 from philately.domain import outcomes
 from philately.domain.locks import Hold, LockLost, lock
 from philately.domain.outcomes import Placed
-from philately.domain.runs import arrival_of, fold_of
+from philately.domain.recall import finds_and_ledger, open_systems, phases_near
+from philately.domain.runs import grounds_of, hull_of
 from philately.domain.transitions import fail, move
-from philately.domain.turns import Turn, frontier, turn_of
+from philately.domain.turns import Turn, Waiting, arrival_of, frontier, turn_of
 from philately.models import Candidate, Run, Season
 from philately.states import CandidateState, Stage
+from validation.memory import Memory
 from validation.placing import Fold
+from validation.rules import Rules
+from validation.scoring import Ledger
+
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +31,17 @@ class Withdrawn(Exception):
     """A candidate was withdrawn while it was being placed: nothing of the chunk may be committed."""
 
 
+class Faulty(Exception):
+    """A candidate that cannot be placed by a fault of ours, which is the cause of this; the fold is of no use then."""
+
+    def __init__(self, candidate: int) -> None:
+        super().__init__(candidate)
+        self.candidate = candidate
+
+
 @dataclass(slots=True)
 class _Warm:
-    """The fold of the run that this process placed last, and the state of the run that it stands for."""
+    """What stays in this process's memory between two chunks of a run, and the state of the run that it stands for."""
 
     run: int
     placed_to: int
@@ -71,16 +87,12 @@ def _place_turn(run: Run, turn: Turn, hold: Hold) -> int:
     global _warm
     fold = _fold(run, hold)
     _warm = None  # whatever goes wrong below leaves the fold ahead of the database
-    placed: list[Placed] = []
-    for waiting in turn.waiting:
-        hold.keep()
-        try:
-            arrival = arrival_of(waiting)
-            placed.append((arrival, fold.place(arrival)))
-        except Exception as error:
-            log.exception("placing candidate %s failed", waiting.candidate)
-            _fail(waiting.candidate, error)
-            return 0
+    try:
+        placed = _awarded(run, fold, _judged(run, fold, turn.waiting, hold))
+    except Faulty as fault:
+        log.exception("placing candidate %s failed", fault.candidate)
+        _fail(fault)
+        return 0
     with transaction.atomic():
         hold.confirm()
         _commit(run, placed, turn.passed_to)
@@ -88,10 +100,38 @@ def _place_turn(run: Run, turn: Turn, hold: Hold) -> int:
     return len(placed)
 
 
-def _fail(candidate_id: int, error: Exception) -> None:
-    candidate = Candidate.objects.get(pk=candidate_id)
+def _judged(run: Run, fold: Fold, turn: Sequence[Waiting], hold: Hold) -> list[Placed]:
+    """Verdicts in order, still without points. Raises Faulty."""
+    arrivals = [_tried(waiting.candidate, arrival_of, waiting) for waiting in turn]
+    memory = fold.memory
+    fold.memory = Memory(Ledger(fold.rules.points), memory.systems, phases_near(run, arrivals, fold.rules))
+    judged = []
+    for arrival in arrivals:
+        hold.keep()
+        judged.append((arrival, _tried(arrival.candidate, fold.judge, arrival)))
+    return judged
+
+
+def _awarded(run: Run, fold: Fold, judged: Sequence[Placed]) -> list[Placed]:
+    """The same with their points."""
+    memory = fold.memory
+    memory.finds, memory.ledger = finds_and_ledger(run, judged, memory.finds, fold.rules)
+    return [(arrival, replace(outcome, awards=fold.award(arrival, outcome))) for arrival, outcome in judged]
+
+
+def _tried(candidate: int, deed: Callable[[_Given], _Made], given: _Given) -> _Made:
+    try:
+        return deed(given)
+    except Exception as error:
+        raise Faulty(candidate) from error
+
+
+def _fail(fault: Faulty) -> None:
+    candidate = Candidate.objects.get(pk=fault.candidate)
     candidate.attempts += 1
     candidate.state = CandidateState.RELAXED  # as it was when its turn came; what moved on since is left alone
+    error = fault.__cause__
+    assert isinstance(error, Exception)
     fail(candidate, Stage.PLACE, error)
 
 
@@ -100,7 +140,10 @@ def _fold(run: Run, hold: Hold) -> Fold:
     state = (run.pk, run.placed_to, run.log_position)
     if _warm is not None and (_warm.run, _warm.placed_to, _warm.log_position) == state:
         return _warm.fold
-    return fold_of(run, keep=hold.keep)
+    rules = Rules.from_json(run.rules)
+    memory = Memory(Ledger(rules.points), open_systems(run))
+    hull = hull_of(run, keep=hold.keep)
+    return Fold(grounds_of(run.release), rules, hull, memory, next_number=run.next_phase_number)
 
 
 def _commit(run: Run, placed: Sequence[Placed], passed_to: int) -> None:

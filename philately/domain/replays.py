@@ -6,8 +6,7 @@ from functools import partial
 from hull.entries import Formula
 from philately.domain.relax import judge_of, settings_of
 from philately.domain.releases import release_of
-from philately.domain.runs import arrival_of
-from philately.domain.turns import Waiting, waiting_rows
+from philately.domain.turns import arrival_of, waiting_of
 from philately.models import Candidate, Phase, Placement, Run
 from philately.queries.positions import subsystems
 from validation.acceptance import accept_relaxed
@@ -69,18 +68,18 @@ def _fold_before(run: Run, candidate: Candidate) -> Fold:
 
     What was rejected left no trace in a fold, and has no phase.
     """
-    fold = Fold(release_of(run.release), Rules.from_json(run.rules))
+    fold = Fold.on(release_of(run.release), Rules.from_json(run.rules))
     elements = Formula.parse(candidate.formula).elements
     phases = Phase.objects.filter(run=run, chemical_system__in=subsystems(elements))
     earlier = Candidate.objects.filter(placements__phase__in=phases, arrival__lt=candidate.arrival).order_by("arrival")
-    for waiting in waiting_rows(earlier).iterator(chunk_size=1000):
-        fold.place(arrival_of(Waiting._make(waiting)))
+    for waiting in waiting_of(earlier):
+        fold.place(arrival_of(waiting))
     return fold
 
 
 def _arrival(candidate: Candidate) -> Arrival:
-    row = waiting_rows(Candidate.objects.filter(pk=candidate.pk)).get()
-    return arrival_of(Waiting._make(row))
+    (waiting,) = waiting_of(Candidate.objects.filter(pk=candidate.pk))
+    return arrival_of(waiting)
 
 
 def _differences(placement: Placement, outcome: Outcome) -> list[Difference]:

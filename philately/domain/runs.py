@@ -1,34 +1,29 @@
-"""Runs: an official evaluation of a season's facts, and the fold that it is, taken up where it was left."""
+"""Runs: evaluations of a season's facts, opened on a release and taken up where they were left."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 from django.db import transaction
-from django.db.models import Max, QuerySet
+from django.db.models import Max
 
-from hull.entries import Formula
-from philately.domain.releases import release_of
-from philately.domain.turns import Waiting
+from hull.entries import ATOMIC_NUMBER, SYMBOLS, Entry, Formula
+from hull.reference import Coverage
+from hull.store import HullStore
+from philately.domain import bulk
+from philately.domain.outcomes import write_hull_points
 from philately.domain.versions import provenance
-from philately.models import (
-    HullPoint,
-    Phase,
-    RelaxationGeometry,
-    Release,
-    ReleasePhase,
-    Run,
-    ScoreEntry,
-    Season,
-)
+from philately.models import Phase, Release, ReleasePhase, Run, Season
 from philately.states import PhaseStatus
-from validation.crystal import Crystal
-from validation.placing import Arrival, Fold, KeptPhase
+from validation.formation import Grounds
 from validation.rules import Rules
-from validation.scoring import Award, Find, PointsFor
 
-_CHUNK = 2000
-_Numbered = TypeVar("_Numbered", Phase, ScoreEntry)
+_CHUNK = 5000
+_Item = TypeVar("_Item")
+_PHASE = (
+    *("run", "number", "status", "formula", "chemical_system", "energy_per_atom", "formation_energy_per_atom"),
+    "release_phase",
+)
 
 
 def open_run(season: Season, release: Release, rules: Rules) -> Run:
@@ -45,107 +40,50 @@ def open_run(season: Season, release: Release, rules: Rules) -> Run:
             rules=rules.to_json(),
             rules_digest=rules.digest(),
             provenance=provenance(),
+            next_phase_number=release.n_phases + 1,
         )
-        fold = Fold(release_of(release), rules)
-        Phase.objects.bulk_create(_release_phases(run, fold), batch_size=1000)
-        HullPoint.objects.bulk_create(
-            (
-                HullPoint(
-                    run=run,
-                    formula=str(point.formula),
-                    hull_energy=point.hull_energy,
-                    lowest_energy=point.lowest_energy,
-                    lowest_phase=point.lowest_entry,
-                    is_vertex=point.is_vertex,
-                    log_position=0,
-                )
-                for point in fold.hull.points()
-            ),
-            batch_size=1000,
-        )
-        Run.objects.filter(pk=run.pk).update(next_phase_number=fold.next_number)
-        run.refresh_from_db()
+        for rows in _chunks(_release_phases(run)):
+            bulk.insert(Phase, _PHASE, rows)
+        for points in _chunks(hull_of(run).points()):
+            write_hull_points(run, points)
     return run
 
 
-def _release_phases(run: Run, fold: Fold) -> Iterable[Phase]:
-    rows = {row.number: row for row in ReleasePhase.objects.filter(release=run.release).defer("geometry")}
-    for phase in fold.release.phases:
-        yield Phase(
-            run=run,
-            number=phase.number,
-            formula=str(phase.formula),
-            chemical_system=phase.formula.chemical_system,
-            energy_per_atom=phase.energy_per_atom,
-            formation_energy_per_atom=fold.release.formation_energy_per_atom(phase.formula, phase.energy_per_atom),
-            release_phase=rows[phase.number],
-        )
+def hull_of(run: Run, *, keep: Callable[[], None] = lambda: None) -> HullStore:
+    """The hull of all phases on record, with the energies they have now.
 
-
-def fold_of(run: Run, *, keep: Callable[[], None] = lambda: None) -> Fold:
-    """The run's fold as the database has it: its release, then every phase and award since.
-
-    keep: called again and again meanwhile, which takes minutes for a million phases, so that a lock can be kept.
+    keep: called after every few thousand, so that a lock can be kept.
     """
-    fold = Fold(release_of(run.release), Rules.from_json(run.rules))
-    known = {phase.number: phase.energy_per_atom for phase in fold.release.phases}
-    phases = _by_number(Phase.objects.filter(run=run).select_related("first_candidate__batch"), keep)
-    scores = _by_number(ScoreEntry.objects.filter(run=run).select_related("phase"), keep)
-    fold.restore(
-        (kept_phase(phase) for phase in phases if known.get(phase.number) != phase.energy_per_atom),
-        (award_of(row) for row in scores),
-    )
-    return fold
-
-
-def _by_number(rows: QuerySet[_Numbered], keep: Callable[[], None]) -> Iterator[_Numbered]:
-    """Rows in order, some at a time; no cursor stays open, so that ``keep`` may write on SQLite, too."""
+    store = HullStore(run.scale.digest)
+    phases = Phase.objects.filter(run=run, status=PhaseStatus.ON_RECORD).order_by("number")
+    rows = phases.values_list("number", "formula", "energy_per_atom")
     last = 0
-    while some := list(rows.filter(number__gt=last).order_by("number")[:_CHUNK]):
-        for row in some:
-            keep()
-            yield row
-        last = some[-1].number
+    while some := list(rows.filter(number__gt=last)[:_CHUNK]):  # no cursor stays open: ``keep`` may write on SQLite
+        store.insert_many(Entry(number, Formula.parse(formula), energy) for number, formula, energy in some)
+        keep()
+        last = some[-1][0]
+    return store
 
 
-def kept_phase(phase: Phase) -> KeptPhase:
-    find = None
-    if phase.first_candidate is not None:
-        owner = phase.first_candidate.batch.owner_id
-        find = Find(owner, phase.first_candidate.pk, phase.number, phase.formula)
-    crystal = partial(relaxed_crystal, phase.candidate_id) if phase.candidate_id else partial(_release_crystal, phase)
-    on_record = phase.status == PhaseStatus.ON_RECORD
-    return KeptPhase(phase.number, Formula.parse(phase.formula), phase.energy_per_atom, crystal, find, on_record)
+def grounds_of(release: Release) -> Grounds:
+    """What formation energies are measured from: the lowest phase of each element in the release."""
+    rows = ReleasePhase.objects.filter(release=release, formula__in=SYMBOLS)
+    lowest = rows.order_by("-energy_per_atom").values_list("formula", "energy_per_atom")
+    elemental = {ATOMIC_NUMBER[symbol]: energy for symbol, energy in lowest}  # the last one is the lowest
+    return Grounds(Coverage(release.coverage), elemental)
 
 
-def _release_crystal(phase: Phase) -> Crystal:
-    return Crystal.unpack(ReleasePhase.objects.values_list("geometry", flat=True).get(pk=phase.release_phase_id or 0))
+def _release_phases(run: Run) -> Iterator[bulk.Row]:
+    grounds = grounds_of(run.release)
+    rows = ReleasePhase.objects.filter(release=run.release).order_by("number")
+    status = PhaseStatus.ON_RECORD.value
+    for key, number, text, energy in rows.values_list("pk", "number", "formula", "energy_per_atom"):
+        formula = Formula.parse(text)
+        formation = grounds.formation_energy_per_atom(formula, energy)
+        yield run.pk, number, status, text, formula.chemical_system, energy, formation, key
 
 
-def relaxed_crystal(candidate_id: int) -> Crystal:
-    """The relaxed cell of a candidate."""
-    blob = RelaxationGeometry.objects.values_list("crystal", flat=True).get(relaxation__candidates=candidate_id)
-    return Crystal.unpack(blob)
-
-
-def award_of(row: ScoreEntry) -> Award:
-    return Award(
-        row.member_id,
-        row.candidate_id,
-        row.phase.number if row.phase else 0,
-        row.formula,
-        row.points,
-        PointsFor(row.reason),
-        row.provisional,
-    )
-
-
-def arrival_of(waiting: Waiting) -> Arrival:
-    """A relaxed candidate as the fold takes it."""
-    return Arrival(
-        waiting.candidate,
-        waiting.member,
-        Formula.parse(waiting.formula),
-        waiting.energy_per_atom,
-        partial(relaxed_crystal, waiting.candidate),
-    )
+def _chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    iterator = iter(items)
+    while some := list(islice(iterator, _CHUNK)):
+        yield some

@@ -1,13 +1,18 @@
 """Whose turn it is: relaxed candidates in order of arrival, as far as everything earlier is settled."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import OuterRef, QuerySet, Subquery
 
+from hull.entries import Formula
+from philately.domain.recall import relaxed_crystal
 from philately.models import Candidate, Run, Season
 from philately.states import SETTLED, CandidateState
+from validation.verdicts import Arrival
 
 _OPEN = sorted(set(CandidateState) - SETTLED - {CandidateState.RELAXED})  # what the others wait for
 
@@ -37,18 +42,27 @@ def turn_of(run: Run) -> Turn:
         return Turn((), run.placed_to)
     after = Candidate.objects.filter(season_id=run.season_id, arrival__gt=run.placed_to).order_by("arrival")
     ready = after.filter(arrival__lte=horizon) if first_open is None else after.filter(arrival__lt=first_open)
-    relaxed = waiting_rows(ready.filter(state=CandidateState.RELAXED))
-    waiting = tuple(map(Waiting._make, relaxed[: settings.PLACE_CHUNK]))
+    waiting = tuple(waiting_of(ready.filter(state=CandidateState.RELAXED)[: settings.PLACE_CHUNK]))
     if len(waiting) == settings.PLACE_CHUNK:
         return Turn(waiting, waiting[-1].arrival)
     last = ready.values_list("arrival", flat=True).last()
     return Turn(waiting, run.placed_to if last is None else last)
 
 
-def waiting_rows(candidates: QuerySet[Candidate]) -> Any:
-    """The fields of ``Waiting`` of relaxed candidates, as tuples."""
-    return candidates.values_list(
-        "pk", "arrival", "batch__owner_id", "relaxation__formula", "relaxation__energy_per_atom"
+def waiting_of(candidates: QuerySet[Candidate]) -> Iterator[Waiting]:
+    """Of relaxed candidates, in the order of the query."""
+    rows = candidates.values_list("pk", "arrival", "batch__owner", "relaxation__formula", "relaxation__energy_per_atom")
+    return map(Waiting._make, rows.iterator(chunk_size=2000))
+
+
+def arrival_of(waiting: Waiting) -> Arrival:
+    """As the fold takes it."""
+    return Arrival(
+        waiting.candidate,
+        waiting.member,
+        Formula.parse(waiting.formula),
+        waiting.energy_per_atom,
+        partial(relaxed_crystal, waiting.candidate),
     )
 
 

@@ -65,7 +65,7 @@ def stop_itself(where: str, number: str) -> None:
 
     def before_each_candidate(fold, arrival):
         count_down()
-        return place_one(fold, arrival)
+        return judge_one(fold, arrival)
 
     def before_the_run_moves(execute, sql, *arguments):
         if sql.startswith(f'UPDATE "{Run._meta.db_table}"'):
@@ -73,7 +73,7 @@ def stop_itself(where: str, number: str) -> None:
         return execute(sql, *arguments)
 
     if where == "computing":
-        place_one, Fold.place = Fold.place, before_each_candidate
+        judge_one, Fold.judge = Fold.judge, before_each_candidate
         place_everything("60")
     else:
         with connection.execute_wrapper(before_the_run_moves):

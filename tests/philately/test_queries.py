@@ -9,7 +9,7 @@ from django.utils import timezone
 from driving import cif, first_texts, ordered_alloy, place_all, read_all, relax_all, run_all, season_on, submit
 
 from philately import queries
-from philately.domain.runs import fold_of
+from philately.domain.runs import hull_of
 from philately.domain.seasons import join
 from philately.models import Candidate, HullPoint, Phase, Season, User
 from philately.states import Role, Visibility
@@ -146,7 +146,7 @@ def test_distances_now_are_those_of_the_hull_store(season, participant, judged):
     submit(participant, {"AlNi.cif": cif(ordered_alloy("Ni", "Al", lattice_ang=3.5))})
     run_all(season)
     season.refresh_from_db()
-    store = fold_of(season.official_run).hull
+    store = hull_of(season.official_run)
     points = {point.formula: point for point in HullPoint.objects.filter(run=season.official_run)}
 
     for phase in queries.with_distance(Phase.objects.filter(run=season.official_run)):

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hull.entries import Formula
+from hull.entries import Entry, Formula
 from hull.reference import Coverage, ReferencePhase, Release, Vector
+from hull.store import HullStore
 from validation.crystal import Crystal
-from validation.placing import Arrival, Change, Fold, KeptPhase, Outcome, Verdict
+from validation.placing import Arrival, Change, Fold, Memory, Outcome, Verdict
 from validation.rules import Points, Reason, Rules
-from validation.scoring import Award, PointsFor
+from validation.scoring import PUTS_ON_HULL, Find, PointsFor
 
 ANN, BEN = 1, 2
 RULES = Rules()
@@ -80,7 +81,7 @@ def _points(outcome: Outcome) -> list[tuple[int, PointsFor, float]]:
 
 @pytest.fixture
 def fold() -> Fold:
-    return Fold(_release(), RULES)
+    return Fold.on(_release(), RULES)
 
 
 def test_the_first_stable_compound_of_a_system_gets_fifteen_provisional_points(fold: Fold) -> None:
@@ -106,7 +107,7 @@ def test_a_second_stable_compound_of_the_system_gets_no_bonus(fold: Fold) -> Non
 
 
 def test_a_system_that_the_release_holds_a_stable_compound_of_gives_no_bonus() -> None:
-    fold = Fold(_release(compounds=[("ClNa", -2.0)]), RULES)
+    fold = Fold.on(_release(compounds=[("ClNa", -2.0)]), RULES)
 
     outcome = fold.place(_arrival(1, -1.9, formula="ClNa3"))
 
@@ -199,7 +200,7 @@ def test_a_duplicate_that_lies_a_little_lower_refines_its_phase_without_points(f
 
     assert (outcome.verdict, outcome.phase, outcome.awards) == (Verdict.REFINED, 4, ())
     assert outcome.log[0].kind is Change.REFINED
-    assert fold.kept(4).energy_per_atom == pytest.approx(-2.012)
+    assert _energy_of(fold, 4) == pytest.approx(-2.012)
     assert third.verdict is Verdict.REFINED  # measured against the refined energy
 
 
@@ -248,7 +249,7 @@ def test_what_repeats_a_held_structure_is_its_duplicate_and_never_refines_it(fol
     outcome = fold.place(_arrival(2, -1.055, formula="Na", member=BEN))
 
     assert (outcome.verdict, outcome.phase) == (Verdict.DUPLICATE, held.phase)
-    assert fold.kept(4).energy_per_atom == pytest.approx(-1.05)
+    assert _energy_of(fold, 4) == pytest.approx(-1.05)
 
 
 def test_an_element_s_reference_cannot_be_refined_below_the_limit_step_by_step(fold: Fold) -> None:
@@ -257,7 +258,7 @@ def test_an_element_s_reference_cannot_be_refined_below_the_limit_step_by_step(f
     assert [outcome.verdict for outcome in outcomes] == [Verdict.REFINED, Verdict.REFINED, Verdict.HELD, Verdict.HELD]
     reference = outcomes[0].phase
     assert {outcome.phase for outcome in outcomes[:3]} == {reference}
-    assert fold.kept(reference).energy_per_atom == pytest.approx(-1.016)
+    assert _energy_of(fold, reference) == pytest.approx(-1.016)
     assert not outcomes[2].log
 
 
@@ -266,7 +267,7 @@ def test_an_element_s_reference_cannot_be_refined_below_the_limit_step_by_step(f
     [(Coverage.ELEMENTS, Verdict.STABLE), (Coverage.PROTOTYPES, Verdict.HELD), (Coverage.FULL, Verdict.HELD)],
 )
 def test_a_deep_find_is_held_where_the_release_knows_compounds(coverage: Coverage, verdict: Verdict) -> None:
-    fold = Fold(_release(coverage), RULES)
+    fold = Fold.on(_release(coverage), RULES)
 
     outcome = fold.place(_arrival(1, -2.2))
 
@@ -292,7 +293,7 @@ def test_without_a_reference_of_an_element_distances_are_undefined_and_points_ar
 
 @pytest.mark.parametrize(("coverage", "novel"), [(Coverage.ELEMENTS, None), (Coverage.FULL, True)])
 def test_novelty_is_defined_against_a_full_release_only(coverage: Coverage, novel: bool | None) -> None:
-    fold = Fold(_release(coverage), RULES)
+    fold = Fold.on(_release(coverage), RULES)
 
     assert fold.place(_arrival(1, -1.7)).is_novel is novel
     assert fold.place(_arrival(2, -1.0, formula="Na")).is_novel is (False if novel else None)
@@ -323,15 +324,26 @@ def _energy(formula: str, step: int) -> float:
     return sum(part * REFERENCES.get(symbol, 0.0) for symbol, part in fractions.items()) + 0.0015 * step
 
 
+def _energy_of(fold: Fold, number: int) -> float:
+    return next(p.energy_per_atom for phases in fold.memory.phases.values() for p in phases if p.number == number)
+
+
 def _restored(fold: Fold, outcomes: Sequence[Outcome], rules: Rules) -> Fold:
     """A new fold from what a database keeps of an old one."""
-    of_release = {phase.number: phase.energy_per_atom for phase in fold.release.phases}
-    kept: list[KeptPhase] = [replace(fold.kept(number)) for number in range(1, fold.next_number)]
-    changed = [phase for phase in kept if of_release.get(phase.number) != phase.energy_per_atom]
-    awards: list[Award] = [award for outcome in outcomes for award in outcome.awards]
-    fresh = Fold(fold.release, rules)
-    fresh.restore(changed, awards)
-    return fresh
+    kept = [replace(phase) for phases in fold.memory.phases.values() for phase in phases]
+    kept.sort(key=lambda phase: phase.number)
+    memory = Memory.whole(rules.points)
+    memory.systems |= Fold.on(_release(compounds=[("ClK", -1.51)]), rules).memory.systems & fold.memory.systems
+    hull = HullStore(fold.hull.scale)
+    for phase in kept:
+        memory.keep(phase)
+        if phase.in_hull:
+            hull.insert(Entry(phase.number, phase.formula, phase.energy_per_atom))
+    for award in (award for outcome in outcomes for award in outcome.awards):
+        memory.ledger.record(Find(award.member, award.candidate, award.phase, award.formula), award.reason)
+        if award.reason in PUTS_ON_HULL:
+            memory.systems.add(Formula.parse(award.formula).chemical_system)
+    return Fold(fold.grounds, rules, hull, memory, next_number=fold.next_number)
 
 
 @given(drawn=ARRIVALS, cut=st.floats(0, 1))
@@ -344,7 +356,7 @@ def test_a_restored_fold_goes_on_exactly_as_the_one_that_never_stopped(
         for number, (formula, step, member, crystal) in enumerate(drawn, 1)
     ]
     here = round(cut * len(arrivals))
-    steady = Fold(_release(compounds=[("ClK", -1.51)]), RULES)
+    steady = Fold.on(_release(compounds=[("ClK", -1.51)]), RULES)
     before = [steady.place(arrival) for arrival in arrivals[:here]]
 
     restored = _restored(steady, before, RULES)
@@ -358,7 +370,7 @@ def test_a_restored_fold_goes_on_exactly_as_the_one_that_never_stopped(
 @pytest.mark.parametrize("opening", [OPENED_BY_REFINEMENT, OPENED_AT_ONCE], ids=["refined", "at once"])
 def test_a_restored_fold_knows_which_systems_are_open(opening: Sequence[Arrival], stable: float) -> None:
     rules = replace(RULES, points=Points(stable=stable, first_of_system=stable / 2))
-    steady = Fold(_release(), rules)
+    steady = Fold.on(_release(), rules)
     before = [steady.place(arrival) for arrival in opening]
 
     restored = _restored(steady, before, rules)

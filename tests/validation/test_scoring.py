@@ -88,7 +88,8 @@ def test_a_ledger_that_read_its_awards_back_goes_on_as_the_one_that_made_them(le
     awards += ledger.for_metastable(_find(2)) + ledger.for_dethroned(_find(1)) + ledger.for_return(_find(3))
     read_back = Ledger(Points())
 
-    read_back.record(awards)
+    for award in awards:
+        read_back.record(_find(award.phase), award.reason)
 
     assert read_back.unique == ledger.unique
     assert read_back.metastable == ledger.metastable

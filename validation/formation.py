@@ -1,0 +1,37 @@
+"""Formation energies: what a release is measured from, without its crystals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hull.entries import ATOMIC_NUMBER, SYMBOLS, Formula, checked_energy
+from hull.reference import Coverage, Release
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """How much of the known chemistry a release covers, and the lowest energy of each element there.
+
+    elemental: eV/atom by atomic number.
+    """
+
+    coverage: Coverage
+    elemental: Mapping[int, float]
+
+    @classmethod
+    def of(cls, release: Release) -> Grounds:
+        elemental = {ATOMIC_NUMBER[symbol]: release.elemental_reference(symbol) for symbol in release.elements}
+        return cls(release.coverage, elemental)
+
+    def missing(self, formula: Formula) -> list[str]:
+        """Symbols of the formula's elements that the release has no reference for, alphabetical."""
+        return sorted(SYMBOLS[number - 1] for number, _ in formula.amounts if number not in self.elemental)
+
+    def formation_energy_per_atom(self, formula: Formula, energy_per_atom: float) -> float | None:
+        """eV/atom, to the last bit as ``Release`` has it; None where an element is missing. Raises BadEnergy."""
+        checked_energy(energy_per_atom)
+        elemental, n_atoms = self.elemental, formula.n_atoms
+        if any(number not in elemental for number, _ in formula.amounts):
+            return None
+        return energy_per_atom - sum(amount / n_atoms * elemental[number] for number, amount in formula.amounts)

@@ -1,0 +1,72 @@
+"""What becomes of a relaxed candidate: arrivals go into phase 3, outcomes come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hull.entries import Formula
+from hull.store import HullPoint, Position
+from validation.crystal import Crystal
+from validation.rules import Reason
+from validation.scoring import Award
+
+
+class Verdict(StrEnum):
+    """The class of a placement."""
+
+    STABLE = "stable"
+    METASTABLE = "metastable"
+    UNSTABLE = "unstable"
+    DUPLICATE = "duplicate"
+    REFINED = "refined"  # a duplicate that lowers its phase's energy
+    REJECTED = "rejected"  # above the formation-energy limit
+    HELD = "held"
+    UNDEFINED = "undefined"  # the release lacks an element
+
+
+class Change(StrEnum):
+    """What the hull log says of a phase."""
+
+    STABLE = "stable"
+    DETHRONED = "dethroned"
+    RESTORED = "restored"
+    REFINED = "refined"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A relaxed candidate whose turn it is. energy_per_atom: eV/atom on the run's scale."""
+
+    candidate: int
+    member: int
+    formula: Formula
+    energy_per_atom: float
+    crystal: Callable[[], Crystal]  # the relaxed cell; fetched only where something of its formula is near in energy
+
+
+@dataclass(frozen=True, slots=True)
+class LogItem:
+    """e_above_hull: eV/atom of a dethroned phase, right after."""
+
+    kind: Change
+    phase: int
+    by: int | None
+    e_above_hull: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one arrival did. phase: the number of its own phase, or of the one that it duplicates or would refine."""
+
+    verdict: Verdict
+    phase: int | None
+    formation_energy_per_atom: float | None
+    position: Position
+    is_novel: bool | None
+    reason: Reason | None = None
+    sentence: str = ""
+    log: tuple[LogItem, ...] = ()
+    points: tuple[HullPoint, ...] = ()  # the compositions whose hull moved
+    awards: tuple[Award, ...] = ()
