@@ -3,7 +3,7 @@
 import multiprocessing
 
 import django
-from celery.signals import worker_shutting_down
+from celery.signals import worker_process_shutdown, worker_shutting_down
 
 from philately.broker import app, ring
 
@@ -25,6 +25,11 @@ _ending = multiprocessing.Event()  # made before the pool forks, so that its chi
 def _end(**kwargs: object) -> None:
     """A relaxation in hand gives back what it did not finish."""
     _ending.set()
+
+
+@worker_process_shutdown.connect
+def _leave(**kwargs: object) -> None:
+    place_domain.leave()
 
 
 @app.task

@@ -65,27 +65,33 @@ def save(run: Run, hull: HullStore) -> None:
 
 
 def save_when_due(run: Run, hull: HullStore) -> bool:
-    """The same where the rows have gone far beyond the last snapshot, or it does not fit them; says whether so."""
+    """The same where the rows have gone far beyond the last snapshot, or are behind it; says whether it was written."""
     try:
         stand, _ = _read_description(run)
     except Unusable:
         changes = run.next_phase_number + run.log_position  # all of them
     else:
         changes = run.next_phase_number - stand.next_phase_number + run.log_position - stand.log_position
-    if 0 <= changes < settings.HULL_SNAPSHOT_EVERY:
-        return False
-    save(run, hull)
-    return True
+    return not 0 <= changes < settings.HULL_SNAPSHOT_EVERY and _saved(run, hull)
 
 
 def save_at_end(run: Run, hull: HullStore) -> bool:
-    """The same where the last snapshot stands for anything else than the run as it is now; says whether so."""
+    """The same where the last snapshot stands for anything but the run as it is now; says whether it was written."""
     try:
         if _read_description(run)[0] == Stand.of(run):
             return False
-    except Unusable:
-        pass
-    save(run, hull)
+    except Unusable as problem:
+        log.info("the snapshot of %s is written anew: the last one %s", run, problem)
+    return _saved(run, hull)
+
+
+def _saved(run: Run, hull: HullStore) -> bool:
+    """Whether the disk took it; placing goes on without."""
+    try:
+        save(run, hull)
+    except OSError as error:
+        log.error("the hull of %s could not be kept for a fast start: %s", run, error)
+        return False
     return True
 
 

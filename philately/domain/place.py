@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from django.db import transaction
 
-from philately.domain import outcomes
+from philately.domain import hull_snapshots, outcomes
 from philately.domain.locks import Hold, LockLost, lock
 from philately.domain.outcomes import Placed
 from philately.domain.recall import finds_and_ledger, open_systems, phases_near
@@ -67,6 +68,16 @@ def place_waiting(season_id: int) -> int:
     return placed
 
 
+def leave() -> None:
+    """Keep the hull for a fast start; to be called at an orderly end of the process."""
+    if _warm is None:
+        return
+    run = Run.objects.select_related("release", "scale").get(pk=_warm.run)
+    with lock(f"place:{run.season_id}") as hold:
+        if hold is not None and (run.placed_to, run.log_position) == (_warm.placed_to, _warm.log_position):
+            hull_snapshots.save_at_end(run, _warm.fold.hull)
+
+
 def _place_chunk(run: Run, hold: Hold) -> tuple[int, bool]:
     """Place the next candidates in order; the second value says whether to look again."""
     turn = turn_of(run)
@@ -97,6 +108,7 @@ def _place_turn(run: Run, turn: Turn, hold: Hold) -> int:
         hold.confirm()
         _commit(run, placed, turn.passed_to)
     _warm = _Warm(run.pk, run.placed_to, run.log_position, fold)
+    hull_snapshots.save_when_due(run, fold.hull)
     return len(placed)
 
 
@@ -142,7 +154,7 @@ def _fold(run: Run, hold: Hold) -> Fold:
         return _warm.fold
     rules = Rules.from_json(run.rules)
     memory = Memory(Ledger(rules.points), open_systems(run))
-    hull = hull_of(run, keep=hold.keep)
+    hull = hull_snapshots.load_or_rebuild(run, partial(hull_of, run, keep=hold.keep), keep=hold.keep)
     return Fold(grounds_of(run.release), rules, hull, memory, next_number=run.next_phase_number)
 
 

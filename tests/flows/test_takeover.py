@@ -26,6 +26,7 @@ class Surroundings:
     def __init__(self, folder: Path, database_url: str | None = None) -> None:
         inherited = {key: value for key, value in os.environ.items() if key not in ("BROKER_URL", "DATABASE_URL")}
         own = {"DATA_DIR": str(folder), "SEQUENCER_LEASE_S": str(LEASE_S), "PLACE_CHUNK": str(CHUNK)}
+        own["HULL_SNAPSHOT_EVERY"] = str(CHUNK + 3)  # so that there is one, and rows that came later
         self.environment = {**inherited, **own, "OMP_NUM_THREADS": "1", "BROKER_URL": "memory://"}
         if database_url is not None:
             self.environment["DATABASE_URL"] = database_url
@@ -42,6 +43,10 @@ class Surroundings:
     def result(self) -> dict:
         command = [sys.executable, str(DRIVER), "result"]
         return json.loads(subprocess.run(command, env=self.environment, capture_output=True, check=True).stdout)
+
+    def audit(self) -> int:
+        """The exit status: 0 where stored and rebuilt hull agree."""
+        return subprocess.run([sys.executable, "manage.py", "audit_hull"], cwd=ROOT, env=self.environment).returncode
 
     def end(self) -> None:
         for process in self.running:
@@ -119,6 +124,7 @@ def test_a_second_sequencer_goes_on_within_the_lease_of_one_that_was_killed(surr
 
     assert time.monotonic() - killed < LEASE_S + PLACING_S
     assert surroundings.result() == undisturbed
+    assert surroundings.audit() == 0
 
 
 def test_one_that_was_suspended_and_wakes_up_after_it_lost_the_lock_commits_nothing(surroundings, undisturbed):

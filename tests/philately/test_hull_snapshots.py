@@ -12,7 +12,7 @@ from facts import add_candidate
 from philately.domain import hull_snapshots, place
 from philately.domain.hull_snapshots import load_or_rebuild, save, save_at_end, save_when_due
 from philately.domain.place import place_waiting
-from philately.domain.runs import fold_of
+from philately.domain.runs import hull_of
 from philately.models import LogEntry, Phase, Run
 from philately.states import PhaseStatus
 from tests.releases import write_emt_release
@@ -55,7 +55,7 @@ def _run(participant) -> Run:
 
 
 def _hull(run):
-    return fold_of(run).hull
+    return hull_of(run)
 
 
 def _never():
@@ -209,17 +209,18 @@ def test_rows_that_do_not_add_up_with_it_count_alone(participant, rebuilt):
 
 
 def test_it_is_due_after_so_many_changes_and_at_the_end_after_any(participant, settings):
-    settings.HULL_SNAPSHOT_EVERY = 4
     run = _place(participant, _alloy("Cu", "Au"), -0.1)
-    hull = _hull(run)
-    assert save_when_due(run, hull)
-    assert not save_when_due(run, hull)
-    assert not save_at_end(run, hull)
+    save(run, _hull(run))
+    assert not save_at_end(run, _hull(run))
 
     run = _place(participant, _alloy("Cu", "Ag"), -0.1)  # a phase and its entry in the log
+    settings.HULL_SNAPSHOT_EVERY = 3
     assert not save_when_due(run, _hull(run))
-    run = _place(participant, _alloy("Cu", "Pd"), -0.1)
+    settings.HULL_SNAPSHOT_EVERY = 2
     assert save_when_due(run, _hull(run))
+    assert not save_when_due(run, _hull(run))
+
+    settings.HULL_SNAPSHOT_EVERY = 50
     run = _place(participant, _alloy("Cu", "Pt"), -0.1)
     assert save_at_end(run, _hull(run))
     _same(_loaded(run), _hull(run))
@@ -243,3 +244,45 @@ def test_a_lock_is_kept_while_a_snapshot_is_taken_up(participant):
     load_or_rebuild(run, _never, keep=lambda: kept.append(True))
 
     assert kept
+
+
+def _files(settings):
+    return sorted(path.name for path in settings.HULL_DIR.glob("*"))
+
+
+def test_the_sequencer_keeps_the_hull_now_and_then_and_at_its_end(participant, settings):
+    settings.HULL_SNAPSHOT_EVERY = 1_000_000
+    run = _place(participant, _alloy("Cu", "Au"), -0.1)
+    assert _files(settings) == []
+    place.leave()
+    assert _files(settings) == [f"run-{run.pk}.json", f"run-{run.pk}.npz"]
+    _same(_loaded(run), _hull(run))
+
+    settings.HULL_SNAPSHOT_EVERY = 1
+    run = _place(participant, _alloy("Cu", "Ag"), -0.1)
+    _same(_loaded(run), _hull(run))
+    assert not save_at_end(run, _hull(run))
+
+
+def test_one_that_has_placed_nothing_or_less_than_another_since_keeps_nothing_at_its_end(participant, settings):
+    place.leave()
+    _place(participant, _alloy("Cu", "Au"), -0.1)
+    behind = place._warm
+    place._warm = None
+    _place(participant, _alloy("Cu", "Ag"), -0.1)
+    place._warm = behind
+
+    place.leave()
+
+    assert _files(settings) == []
+
+
+def test_a_disk_that_takes_no_snapshot_does_not_stop_the_sequencer(participant, settings, tmp_path):
+    settings.HULL_SNAPSHOT_EVERY = 1
+    settings.HULL_DIR = tmp_path / "file" / "hulls"
+    (tmp_path / "file").write_text("in the way")
+
+    _place(participant, _alloy("Cu", "Au"), -0.1)
+    run = _place(participant, _alloy("Cu", "Ag"), -0.1)
+
+    assert run.placed_to == 2
