@@ -158,7 +158,7 @@ class History(RuleBasedStateMachine):
 
 
 class TestHistory(History.TestCase):
-    settings = settings(max_examples=60 * effort, stateful_step_count=25, deadline=None)
+    settings = settings(max_examples=120 * effort, stateful_step_count=30, deadline=None)
 
 
 @examples(40)
