@@ -23,7 +23,7 @@ _ending = multiprocessing.Event()  # made before the pool forks, so that its chi
 
 @worker_shutting_down.connect
 def _end(**kwargs: object) -> None:
-    """A relaxation in hand gives back what it did not finish."""
+    """A relaxation in hand gives back what it did not finish, the sequencer stops after the chunk in hand."""
     _ending.set()
 
 
@@ -66,4 +66,4 @@ def relax(scale_id: int) -> None:
 @app.task
 def place(season_id: int) -> None:
     if locks.stand_by(f"place:{season_id}"):
-        place_domain.place_waiting(season_id)
+        place_domain.place_waiting(season_id, stop=_ending.is_set)

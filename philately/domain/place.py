@@ -53,11 +53,14 @@ class _Warm:
 _warm: _Warm | None = None
 
 
-def place_waiting(season_id: int) -> int:
-    """Place everything whose turn it is in the season's official run; says how many candidates were placed."""
+def place_waiting(season_id: int, *, stop: Callable[[], bool] = lambda: False) -> int:
+    """Place everything whose turn it is in the season's official run; says how many candidates were placed.
+
+    stop: asked before each chunk; what is left then is for whoever is rung for next.
+    """
     placed = 0
     with lock(f"place:{season_id}") as hold:
-        while hold is not None:
+        while hold is not None and not stop():
             season = Season.objects.select_related("official_run__release__scale").get(pk=season_id)
             if season.official_run is None:
                 break

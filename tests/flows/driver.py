@@ -3,7 +3,7 @@
 prepare: migrate, build the emt release, open a season.
 submit FILE USER: hand a file in.
 wait STATE N SECONDS: until so many are in it; prints the states as JSON.
-result: everything that must not depend on workers, as JSON.
+result: everything that must not depend on workers, as JSON; fails where an audit of the hull finds a difference.
 """
 
 import json
@@ -24,6 +24,7 @@ django.setup()
 from django.core.files.uploadedfile import SimpleUploadedFile  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 
+from philately.domain.audits import audit  # noqa: E402
 from philately.domain.intake import Method, accept_upload  # noqa: E402
 from philately.domain.releases import import_release  # noqa: E402
 from philately.domain.seasons import SeasonPlan, join, open_season  # noqa: E402
@@ -75,6 +76,7 @@ def wait(state: str, at_least: str, seconds: str) -> None:
 
 def result() -> None:
     run = Season.objects.get().official_run
+    assert not audit(run).sentences
     candidates = Candidate.objects.order_by("arrival").values_list(
         "arrival", "state", "reason", "formula", "content_hash", "twin_of__arrival", "detail__file"
     )

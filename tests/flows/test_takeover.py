@@ -44,10 +44,6 @@ class Surroundings:
         command = [sys.executable, str(DRIVER), "result"]
         return json.loads(subprocess.run(command, env=self.environment, capture_output=True, check=True).stdout)
 
-    def audit(self) -> int:
-        """The exit status: 0 where stored and rebuilt hull agree."""
-        return subprocess.run([sys.executable, "manage.py", "audit_hull"], cwd=ROOT, env=self.environment).returncode
-
     def end(self) -> None:
         for process in self.running:
             if process.poll() is None:
@@ -124,7 +120,6 @@ def test_a_second_sequencer_goes_on_within_the_lease_of_one_that_was_killed(surr
 
     assert time.monotonic() - killed < LEASE_S + PLACING_S
     assert surroundings.result() == undisturbed
-    assert surroundings.audit() == 0
 
 
 def test_one_that_was_suspended_and_wakes_up_after_it_lost_the_lock_commits_nothing(surroundings, undisturbed):

@@ -10,6 +10,7 @@ from driving import ordered_alloy, season_on
 from facts import add_candidate
 
 from philately.domain import hull_snapshots, place
+from philately.domain.audits import audit
 from philately.domain.hull_snapshots import load_or_rebuild, save, save_at_end, save_when_due
 from philately.domain.place import place_waiting
 from philately.domain.runs import hull_of
@@ -108,6 +109,7 @@ def test_stopped_anywhere_the_snapshot_and_the_rows_after_it_are_the_hull_of_the
     for number, (atoms, energy) in enumerate(_story(seed)):
         run = _place(participant, atoms, energy)
         save(run, _hull(run))
+        assert audit(run).sentences == []
         folders.append(shutil.copytree(settings.HULL_DIR, settings.HULL_DIR.with_name(f"hulls-{number}")))
     assert LogEntry.objects.filter(kind="refined").count() >= 3
     expected = _hull(run)
@@ -286,3 +288,18 @@ def test_a_disk_that_takes_no_snapshot_does_not_stop_the_sequencer(participant, 
     run = _place(participant, _alloy("Cu", "Ag"), -0.1)
 
     assert run.placed_to == 2
+
+
+def test_told_to_end_the_sequencer_stops_after_a_chunk_and_the_next_one_goes_on(participant, settings):
+    settings.PLACE_CHUNK = 2
+    story = _story(0)
+    for atoms, energy in story:
+        add_candidate(participant, atoms, energy)
+    told = iter([False, False, True])
+
+    assert place_waiting(participant.season_id, stop=lambda: next(told)) == 4
+    place.leave()
+    place._warm = None
+
+    assert place_waiting(participant.season_id) == len(story) - 4
+    assert audit(_run(participant)).sentences == []
