@@ -1,9 +1,12 @@
+from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hull_oracle import examples
+from hypothesis import given
 from hypothesis import strategies as st
+from rational_oracle import exact_minimum
 
 from hull.simplex import NoReference, Solution, minimise
 
@@ -37,7 +40,7 @@ def programmes(draw):
     return columns[order], energies[order], target / target.sum()
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(programmes())
 def test_the_optimum_is_the_best_of_all_bases(programme):
     solution = minimise(*programme)
@@ -45,7 +48,7 @@ def test_the_optimum_is_the_best_of_all_bases(programme):
     assert solution.optimum == pytest.approx(cheapest_by_trying_every_basis(*programme), abs=EXACT_EV_PER_ATOM)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(programmes())
 def test_a_solution_proves_itself_by_mixture_and_duals(programme):
     columns, energies, target = programme
@@ -57,6 +60,43 @@ def test_a_solution_proves_itself_by_mixture_and_duals(programme):
     assert solution.fractions @ energies[solution.basis] == pytest.approx(solution.optimum, abs=EXACT_EV_PER_ATOM)
     assert solution.duals @ target == pytest.approx(solution.optimum, abs=EXACT_EV_PER_ATOM)
     assert (energies - columns @ solution.duals).min() >= -EXACT_EV_PER_ATOM
+
+
+@st.composite
+def exact_programmes(draw):
+    """Up to seven elements, many ties: columns and target as fractions, energies as multiples of 1/64."""
+    dimension = draw(st.integers(1, 7))
+    row = st.lists(st.sampled_from([0, 0, 1, 1, 2, 3, 5]), min_size=dimension, max_size=dimension).filter(any)
+    amounts = np.eye(dimension, dtype=int).tolist() + draw(st.lists(row, max_size=20))
+    columns = [tuple(Fraction(count, sum(counts)) for count in counts) for counts in amounts]
+    energy = st.integers(*draw(st.sampled_from([(0, 0), (-2, 0), (-200, 100)]))).map(lambda step: Fraction(step, 64))
+    energies = draw(st.lists(energy, min_size=len(columns), max_size=len(columns)))
+    wanted = draw(st.lists(st.integers(1, 6), min_size=dimension, max_size=dimension))
+    return columns, energies, tuple(Fraction(count, sum(wanted)) for count in wanted)
+
+
+@examples(150)
+@given(exact_programmes())
+def test_the_optimum_is_that_of_rational_arithmetic(programme):
+    columns, energies, target = programme
+
+    solution = minimise(np.array(columns, float), np.array(energies, float), np.array(target, float))
+
+    assert solution.optimum == pytest.approx(float(exact_minimum(columns, energies, target)[0]), rel=0, abs=1e-11)
+
+
+def test_numbers_may_lie_in_memory_as_they_like_and_stay_as_they_are():
+    columns, energies, target = [[1, 0], [0, 1], [0.5, 0.5], [0.25, 0.75]], [0, 0, -1, -1], [0.75, 0.25]
+    expected = minimise(columns, energies, target)
+    wide = np.zeros((8, 4))
+    wide[::2, ::2] = columns
+    layouts = [np.asfortranarray(columns), wide[::2, ::2], np.array(columns, np.float32), np.array(columns)[::-1][::-1]]
+
+    for layout in layouts:
+        layout.flags.writeable = False
+        solution = minimise(layout, np.array(energies, np.int64), tuple(target))
+        assert solution.optimum == expected.optimum
+        assert solution.basis.tolist() == expected.basis.tolist()
 
 
 def test_a_compound_between_two_elements_splits_into_its_neighbours():
