@@ -150,6 +150,12 @@ class PhaseAdmin(ReadOnly):
     search_fields = ("=formula", "=chemical_system")
 
 
+@admin.register(models.RunExclusion)
+class RunExclusionAdmin(ReadOnly):
+    list_display = ("id", "run", "candidate_id", "reason", "by")
+    list_select_related = ("run__season", "by")
+
+
 @admin.register(models.Placement)
 class PlacementAdmin(ReadOnly):
     list_display = ("id", "run_id", "candidate_id", "verdict", "reason", "e_above_hull_on_arrival", "placed_at")

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from django.db import transaction
 
 from philately.domain import hull_snapshots, outcomes
-from philately.domain.locks import Hold, LockLost, lock
+from philately.domain.locks import LockLost, lock
 from philately.domain.outcomes import Placed
 from philately.domain.recall import finds_and_ledger, open_systems, phases_near
 from philately.domain.runs import grounds_of, hull_of
@@ -26,6 +26,14 @@ _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
 
 log = logging.getLogger(__name__)
+
+
+class Held(Protocol):
+    """One lock or several, as ``locks.Hold`` has it."""
+
+    def keep(self) -> None: ...
+
+    def confirm(self) -> None: ...
 
 
 class Withdrawn(Exception):
@@ -64,7 +72,7 @@ def place_waiting(season_id: int, *, stop: Callable[[], bool] = lambda: False) -
             season = Season.objects.select_related("official_run__release__scale").get(pk=season_id)
             if season.official_run is None:
                 break
-            done, more = _place_chunk(season.official_run, hold)
+            done, more = place_chunk(season.official_run, hold)
             placed += done
             if not more:
                 break
@@ -81,41 +89,50 @@ def leave() -> None:
             hull_snapshots.save_at_end(run, _warm.fold.hull)
 
 
-def _place_chunk(run: Run, hold: Hold) -> tuple[int, bool]:
-    """Place the next candidates in order; the second value says whether to look again."""
-    turn = turn_of(run)
+def place_chunk(run: Run, hold: Held, *, official: bool = True) -> tuple[int, bool]:
+    """Place the next candidates in order; the second value says whether to look again.
+
+    A run that is not official takes what is placed already, too, and leaves the candidates' states alone. Its caller
+    gets LockLost and, where a candidate cannot be placed, Faulty.
+    """
+    turn = turn_of(run, again=not official)
     if turn.passed_to == run.placed_to:
         return 0, False
     try:
-        return _place_turn(run, turn, hold), True
+        return _place_turn(run, turn, hold, official=official), True
     except LockLost as lost:
+        if not official:
+            raise
         log.warning("placing in %s stops here, another sequencer goes on: %s", run, lost)
         return 0, False
     except Withdrawn as withdrawn:
         log.info("a chunk of %s is placed anew: %s", run, withdrawn)
         return 0, True
+    except Faulty as fault:
+        if not official:
+            raise
+        log.exception("placing candidate %s failed", fault.candidate)
+        _fail(fault)
+        return 0, True
 
 
-def _place_turn(run: Run, turn: Turn, hold: Hold) -> int:
-    """Place these and commit; says how many. Raises LockLost or Withdrawn; then nothing has been done."""
+def _place_turn(run: Run, turn: Turn, hold: Held, *, official: bool) -> int:
+    """Place these and commit; says how many. Raises LockLost, Withdrawn or Faulty; then nothing has been done."""
     global _warm
     fold = _fold(run, hold)
     _warm = None  # whatever goes wrong below leaves the fold ahead of the database
-    try:
-        placed = _awarded(run, fold, _judged(run, fold, turn.waiting, hold))
-    except Faulty as fault:
-        log.exception("placing candidate %s failed", fault.candidate)
-        _fail(fault)
-        return 0
+    placed = _awarded(run, fold, _judged(run, fold, turn.waiting, hold))
     with transaction.atomic():
         hold.confirm()
         _commit(run, placed, turn.passed_to)
+        if official:
+            _move([*turn.left_out, *(waiting.candidate for waiting in turn.waiting)])
     _warm = _Warm(run.pk, run.placed_to, run.log_position, fold)
     hull_snapshots.save_when_due(run, fold.hull)
     return len(placed)
 
 
-def _judged(run: Run, fold: Fold, turn: Sequence[Waiting], hold: Hold) -> list[Placed]:
+def _judged(run: Run, fold: Fold, turn: Sequence[Waiting], hold: Held) -> list[Placed]:
     """Verdicts in order, still without points. Raises Faulty."""
     arrivals = [_tried(waiting.candidate, arrival_of, waiting) for waiting in turn]
     memory = fold.memory
@@ -150,7 +167,7 @@ def _fail(fault: Faulty) -> None:
     fail(candidate, Stage.PLACE, error)
 
 
-def _fold(run: Run, hold: Hold) -> Fold:
+def _fold(run: Run, hold: Held) -> Fold:
     """The run's fold, from this process's memory where nobody else has placed anything since."""
     state = (run.pk, run.placed_to, run.log_position)
     if _warm is not None and (_warm.run, _warm.placed_to, _warm.log_position) == state:
@@ -167,16 +184,15 @@ def _commit(run: Run, placed: Sequence[Placed], passed_to: int) -> None:
     if (stored.placed_to, stored.log_position) != (run.placed_to, run.log_position):
         raise LockLost(f"{run} has moved on")
     outcomes.write(run, placed)
-    _move([arrival.candidate for arrival, _ in placed])
     run.placed_to = passed_to
     run.save(update_fields=["placed_to", "log_position", "next_phase_number"])
 
 
-def _move(placed: Sequence[int]) -> None:
-    waiting = Candidate.objects.filter(pk__in=placed)
-    moved = move(waiting, CandidateState.RELAXED, CandidateState.PLACED)
-    if moved != len(placed):
-        raise Withdrawn(f"{len(placed) - moved} of {len(placed)} candidates were withdrawn in between")
+def _move(done: Sequence[int]) -> None:
+    """Their turn has passed, also of those that are left out."""
+    moved = move(Candidate.objects.filter(pk__in=done), CandidateState.RELAXED, CandidateState.PLACED)
+    if moved != len(done):
+        raise Withdrawn(f"{len(done) - moved} of {len(done)} candidates were withdrawn in between")
 
 
 def blocking(season: Season) -> Candidate | None:

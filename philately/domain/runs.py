@@ -26,7 +26,7 @@ _PHASE = (
 )
 
 
-def open_run(season: Season, release: Release, rules: Rules) -> Run:
+def open_run(season: Season, release: Release, rules: Rules, *, reason: str = "") -> Run:
     """A new run of the season with the release's phases on record. Its release must be on the season's scale."""
     if release.scale_id != season.scale_id:
         raise ValueError(f"the release {release} is on another scale than the season {season}")
@@ -39,6 +39,7 @@ def open_run(season: Season, release: Release, rules: Rules) -> Run:
             release=release,
             rules=rules.to_json(),
             rules_digest=rules.digest(),
+            reason=reason,
             provenance=provenance(),
             next_phase_number=release.n_phases + 1,
         )

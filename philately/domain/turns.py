@@ -29,24 +29,35 @@ class Waiting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Who is next, at most a chunk, and how far in the order of arrival that takes the run."""
+    """Who is next, at most a chunk, and how far in the order of arrival that takes the run.
+
+    left_out: keys of those whose turn it is that the run leaves out.
+    """
 
     waiting: tuple[Waiting, ...]
+    left_out: tuple[int, ...]
     passed_to: int
 
 
-def turn_of(run: Run) -> Turn:
-    """The next candidates of a run in three queries, none of which reads further than the chunk reaches."""
+def turn_of(run: Run, *, again: bool = False) -> Turn:
+    """The next candidates of a run in at most four queries, none of which reads further than the chunk reaches.
+
+    again: what is placed already has its turn as well, which is for a run that is not official.
+    """
+    states = (CandidateState.RELAXED, CandidateState.PLACED) if again else (CandidateState.RELAXED,)
     horizon, first_open = frontier(run)
     if horizon is None:
-        return Turn((), run.placed_to)
+        return Turn((), (), run.placed_to)
     after = Candidate.objects.filter(season_id=run.season_id, arrival__gt=run.placed_to).order_by("arrival")
     ready = after.filter(arrival__lte=horizon) if first_open is None else after.filter(arrival__lt=first_open)
-    waiting = tuple(waiting_of(ready.filter(state=CandidateState.RELAXED)[: settings.PLACE_CHUNK]))
-    if len(waiting) == settings.PLACE_CHUNK:
-        return Turn(waiting, waiting[-1].arrival)
+    found = tuple(waiting_of(ready.filter(state__in=states)[: settings.PLACE_CHUNK]))
+    keys = [one.candidate for one in found]
+    left_out = frozenset(run.exclusions.filter(candidate__in=keys).values_list("candidate", flat=True))
+    waiting = tuple(one for one in found if one.candidate not in left_out)
+    if len(found) == settings.PLACE_CHUNK:
+        return Turn(waiting, tuple(left_out), found[-1].arrival)
     last = ready.values_list("arrival", flat=True).last()
-    return Turn(waiting, run.placed_to if last is None else last)
+    return Turn(waiting, tuple(left_out), run.placed_to if last is None else last)
 
 
 def waiting_of(candidates: QuerySet[Candidate]) -> Iterator[Waiting]:

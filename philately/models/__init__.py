@@ -5,7 +5,7 @@ from philately.models.batches import Batch, Candidate, CandidateDetail, Shard
 from philately.models.locks import Lock
 from philately.models.people import Membership, User
 from philately.models.relaxations import RelaxationFact, RelaxationGeometry
-from philately.models.runs import HullPoint, LogEntry, Phase, Placement, Run, ScoreEntry
+from philately.models.runs import HullPoint, LogEntry, Phase, Placement, Run, RunExclusion, ScoreEntry
 from philately.models.seasons import Release, ReleasePhase, Scale, Season
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Release",
     "ReleasePhase",
     "Run",
+    "RunExclusion",
     "Scale",
     "ScoreEntry",
     "Season",

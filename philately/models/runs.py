@@ -26,6 +26,7 @@ class Run(models.Model):
     placed_to = models.PositiveBigIntegerField(default=0, help_text="arrival number up to which everything is placed")
     log_position = models.PositiveBigIntegerField(default=0)
     next_phase_number = models.PositiveBigIntegerField(default=1)
+    reason = models.TextField(blank=True, help_text="why it was made")
     provenance = models.JSONField(default=dict, help_text="code and package versions that made it")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -34,6 +35,21 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"run {self.number} of {self.season}"
+
+
+class RunExclusion(models.Model):
+    """A candidate that a run leaves out, as if it had never been accepted; decided before the run places anything."""
+
+    run = models.ForeignKey(Run, models.PROTECT, related_name="exclusions")
+    candidate = models.ForeignKey("philately.Candidate", models.PROTECT, related_name="exclusions")
+    reason = models.TextField(blank=True)
+    by = models.ForeignKey("philately.User", models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "candidate"], name="exclusion_once_a_run")]
+
+    def __str__(self) -> str:
+        return f"{self.candidate} is left out of {self.run}"
 
 
 class Phase(models.Model):
@@ -71,7 +87,7 @@ class Phase(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["run", "formula"], name="phase_formula"),
+            models.Index(fields=["run", "formula", "energy_per_atom"], name="phase_formula"),
             models.Index(fields=["run", "chemical_system"], name="phase_system"),
         ]
 

@@ -1,11 +1,12 @@
 """The leaderboard of a season's official run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db.models import Count, Q, QuerySet, Sum
 
 from hull.store import STABLE_TOLERANCE
-from philately.models import Candidate, Membership, Phase, Placement, Run, ScoreEntry
+from philately.models import Candidate, Membership, Phase, Placement, Run, ScoreEntry, Season
 from philately.queries.positions import with_distance
 from philately.queries.seasons import View
 from philately.states import CandidateState, PhaseStatus, Role
@@ -63,23 +64,21 @@ class Leaderboard:
 def leaderboard(view: View) -> Leaderboard:
     """Six queries."""
     season, run = view.season, view.season.official_run
-    names = dict(Membership.objects.filter(season=season, role=Role.PARTICIPANT).values_list("pk", "user__username"))
-    points = _points(run)
+    names = names_of(season)
+    points = points_of(run)
     finds = _finds(run)
     submitted = _by_member(Candidate.objects.filter(season=season), "batch__owner")
     valid = _by_member(_valid(run), "candidate__batch__owner")
     twins = _by_member(_valid_twins(view), "batch__owner")
-    order = sorted(names, key=lambda member: (-sum(points.get(member, (0.0, 0.0))), names[member]))
     standings: list[Standing] = []
-    for place, member in enumerate(order, start=1):
+    for member, rank in ranked({member: sum(points.get(member, (0.0, 0.0))) for member in names}, names):
         paid, provisional = points.get(member, (0.0, 0.0))
         unique, metastable, stable = finds.get(member, (0, 0, 0))
-        level = standings[-1] if standings and standings[-1].points == paid + provisional else None
         standings.append(
             Standing(
                 member=member,
                 name=names[member],
-                rank=level.rank if level else place,
+                rank=rank,
                 paid=paid,
                 provisional=provisional,
                 submitted=submitted.get(member, 0),
@@ -93,7 +92,22 @@ def leaderboard(view: View) -> Leaderboard:
     return Leaderboard(shown, len(names), view.veiled)
 
 
-def _points(run: Run | None) -> dict[int, tuple[float, float]]:
+def ranked(points: Mapping[int, float], names: Mapping[int, str]) -> list[tuple[int, int]]:
+    """(member, rank), best first, then by name; equal points share a rank."""
+    order = sorted(names, key=lambda member: (-points[member], names[member]))
+    ranks: list[tuple[int, int]] = []
+    for place, member in enumerate(order, start=1):
+        level = bool(ranks) and points[ranks[-1][0]] == points[member]
+        ranks.append((member, ranks[-1][1] if level else place))
+    return ranks
+
+
+def names_of(season: Season) -> dict[int, str]:
+    """Participants by membership."""
+    return dict(Membership.objects.filter(season=season, role=Role.PARTICIPANT).values_list("pk", "user__username"))
+
+
+def points_of(run: Run | None) -> dict[int, tuple[float, float]]:
     """Points that stay and provisional ones, by member."""
     rows = (
         ScoreEntry.objects.filter(run=run)

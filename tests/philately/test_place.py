@@ -4,8 +4,9 @@ import pytest
 from ase.build import bulk
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
-from driving import ordered_alloy, season_on
+from driving import season_on
 from facts import Killed, add_candidate, before_statement, kill, let_expire, long_ago, rows_of
+from stories import STORY, VERDICTS, alloy
 
 from philately.domain import place, runs
 from philately.domain.place import place_waiting
@@ -35,47 +36,6 @@ S = CandidateState
 def _cold():
     """A process that has placed nothing yet."""
     place._warm = None
-
-
-def _alloy(majority="Cu", minority="Au", n=1):
-    return ordered_alloy(majority, minority, lattice_ang=3.8, n_minority=n)
-
-
-def _stretched(factor, **alloy):
-    """Another structure of the same formula: long in one direction."""
-    atoms = _alloy(**alloy)
-    atoms.set_cell(atoms.cell @ [[1, 0, 0], [0, 1, 0], [0, 0, factor]], scale_atoms=True)
-    return atoms
-
-
-# (atoms, eV/atom, who): finds, a duplicate, a refinement, a lower and a higher polymorph, a neighbour that dethrones,
-# one above the limit, and an element far below its reference
-STORY = [
-    (_alloy(), -0.10, "ann"),
-    (_alloy(), -0.101, "ben"),
-    (_alloy(), -0.105, "ben"),
-    (_alloy(n=2), -0.04, "ben"),
-    (_stretched(1.3), -0.20, "ben"),
-    (_stretched(1.6), -0.15, "ann"),
-    (_alloy("Au", "Cu"), -0.30, "eve"),
-    (_alloy("Pd", "Pt"), 0.25, "eve"),
-    (bulk("Au", cubic=True), -0.50, "eve"),
-    (_alloy("Ag", "Al"), -0.05, "ann"),
-    (_stretched(1.3), -0.204, "ann"),
-]
-VERDICTS = [
-    "stable",
-    "duplicate",
-    "refined",
-    "metastable",
-    "stable",
-    "metastable",
-    "stable",
-    "rejected",
-    "held",
-    "stable",
-    "refined",
-]
 
 
 @pytest.fixture
@@ -116,7 +76,7 @@ def test_a_cold_process_goes_on_exactly_as_a_warm_one_whatever_the_chunks(season
         place._warm = None
         turn = turn_of(run)
         with place.lock(f"place:{season.pk}") as hold:
-            done, more = place._place_chunk(run, hold)
+            done, more = place.place_chunk(run, hold)
         if not more:
             break
         assert done == len(turn.waiting)
@@ -166,8 +126,8 @@ def test_killed_before_any_statement_the_rest_comes_out_the_same(season, story, 
 
 def test_a_later_one_waits_for_an_earlier_one_that_is_under_way(season, participant):
     for state in (S.RECEIVED, S.CHECKED, S.PARSED):
-        earlier = add_candidate(participant, _alloy(), state=state)
-        later = add_candidate(participant, _alloy(n=2), -0.04)
+        earlier = add_candidate(participant, alloy(), state=state)
+        later = add_candidate(participant, alloy(n=2), -0.04)
 
         assert place_waiting(season.pk) == 0
         Candidate.objects.filter(pk=earlier.pk).update(state=S.WITHDRAWN)
@@ -176,8 +136,8 @@ def test_a_later_one_waits_for_an_earlier_one_that_is_under_way(season, particip
 
 
 def test_whatever_order_the_workers_finish_in_the_first_arrival_is_the_first_finder(season, participant, join_as):
-    first = add_candidate(participant, _alloy(), state=S.PARSED)
-    second = add_candidate(join_as("ben"), _alloy(), -0.1)
+    first = add_candidate(participant, alloy(), state=S.PARSED)
+    second = add_candidate(join_as("ben"), alloy(), -0.1)
     place_waiting(season.pk)
     fact = second.relaxation
     fact.pk, fact.initial_hash = None, "1" * 64
@@ -195,21 +155,21 @@ def test_whatever_order_the_workers_finish_in_the_first_arrival_is_the_first_fin
 
 
 def test_rejected_parked_withdrawn_and_set_aside_ones_let_the_others_pass(season, participant):
-    original = add_candidate(participant, _alloy(), state=S.REJECTED, reason="VOLUME")
-    add_candidate(participant, _alloy(), state=S.PARKED, twin_of=original, reason="TWIN")
+    original = add_candidate(participant, alloy(), state=S.REJECTED, reason="VOLUME")
+    add_candidate(participant, alloy(), state=S.PARKED, twin_of=original, reason="TWIN")
     for state in (S.SET_ASIDE, S.WITHDRAWN):
-        add_candidate(participant, _alloy(), state=state)
-    add_candidate(participant, _alloy(), -0.1)
+        add_candidate(participant, alloy(), state=state)
+    add_candidate(participant, alloy(), -0.1)
 
     assert place_waiting(season.pk) == 1
 
 
 @pytest.mark.parametrize("number", range(1, 12))
 def test_what_arrives_while_the_sequencer_looks_is_not_passed_over(season, participant, number):
-    add_candidate(participant, _alloy(), state=S.REJECTED, reason="VOLUME")
+    add_candidate(participant, alloy(), state=S.REJECTED, reason="VOLUME")
     late = []
 
-    with before_statement(number, lambda: late.append(add_candidate(participant, _alloy(), state=S.PARSED))):
+    with before_statement(number, lambda: late.append(add_candidate(participant, alloy(), state=S.PARSED))):
         place_waiting(season.pk)
 
     season.official_run.refresh_from_db()
@@ -242,7 +202,7 @@ def test_a_run_that_moved_on_under_a_sequencer_is_not_written_to(season, story):
     with place.lock(f"place:{season.pk}") as hold:
         place_run = type(run).objects.get(pk=run.pk)
         type(run).objects.filter(pk=run.pk).update(log_position=99)
-        assert place._place_chunk(place_run, hold) == (0, False)
+        assert place.place_chunk(place_run, hold) == (0, False)
 
     assert not Placement.objects.exists()
 
@@ -274,9 +234,9 @@ def test_a_chunk_costs_as_many_statements_whatever_its_size(season, participant)
     counts = []
     for size in (1, 2, 12):  # the first takes the run up
         for _ in range(size):
-            add_candidate(participant, _alloy(), -0.02 * (1 + Candidate.objects.count()))
+            add_candidate(participant, alloy(), -0.02 * (1 + Candidate.objects.count()))
         with place.lock(f"place:{season.pk}") as hold, CaptureQueriesContext(connection) as seen:
-            place._place_chunk(Run.objects.get(pk=season.official_run.pk), hold)
+            place.place_chunk(Run.objects.get(pk=season.official_run.pk), hold)
         counts.append(len(seen))
 
     assert not Candidate.objects.exclude(state=S.PLACED).exists()
@@ -334,7 +294,7 @@ def test_above_the_limit_there_is_a_verdict_a_sentence_and_no_phase(season, stor
 def test_where_the_release_lacks_an_element_distances_are_undefined_and_never_zero(participant, tmp_path):
     file = write_emt_release(tmp_path / "few.parquet", ("Au", "Cu"))
     season = season_on(file, slug="few", name="Few")
-    lacking = add_candidate(join(season, participant.user), _alloy("Cu", "Ni"), -0.2)
+    lacking = add_candidate(join(season, participant.user), alloy("Cu", "Ni"), -0.2)
     place_waiting(season.pk)
 
     placement = Placement.objects.select_related("phase").get(candidate=lacking)
@@ -365,8 +325,8 @@ def test_the_hull_points_are_those_of_the_fold(season, story):
 
 
 def test_a_fault_of_ours_holds_the_order_until_it_is_mended_or_set_aside(season, participant):
-    bad = add_candidate(participant, _alloy(), -0.1)
-    good = add_candidate(participant, _alloy(), -0.1)
+    bad = add_candidate(participant, alloy(), -0.1)
+    good = add_candidate(participant, alloy(), -0.1)
     bad.relaxation.geometry.crystal = b"damaged"
     RelaxationFact.objects.filter(pk=bad.relaxation_id).update(formula="no formula")
     for attempt in (1, 2, 3):

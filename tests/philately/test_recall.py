@@ -49,7 +49,7 @@ def test_what_is_recalled_chunk_by_chunk_is_all_that_matters(season, expected, s
     while True:
         with place.lock(f"place:{season.pk}") as hold:
             season.official_run.refresh_from_db()
-            if not place._place_chunk(season.official_run, hold)[1]:
+            if not place.place_chunk(season.official_run, hold)[1]:
                 break
         if cold:
             place._warm = None

@@ -10,7 +10,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from philately.domain.seasons import SeasonPlan, SeasonRefused, join, open_season
-from philately.models import Release, User
+from philately.management.chosen_release import chosen_release
+from philately.models import User
 from philately.states import Role, Visibility
 from validation.rules import Rules
 
@@ -26,7 +27,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("slug", help="short name in addresses, e.g. spring-2027")
         parser.add_argument("--name", help="title (default: the slug)")
-        parser.add_argument("--release", required=True, help="number or SHA-256 (a beginning is enough) of the release")
+        parser.add_argument(
+            "--release", required=True, help="number, name or beginning of the SHA-256 of the release"
+        )
         parser.add_argument("--rules", type=Path, metavar="JSON", help="file of rules that differ from the defaults")
         parser.add_argument("--max-atoms", type=int, help="atoms in the primitive cell (default: 50)")
         parser.add_argument(
@@ -43,7 +46,7 @@ class Command(BaseCommand):
         plan = SeasonPlan(
             slug=options["slug"],
             name=options["name"] or options["slug"],
-            release=_release(options["release"]),
+            release=chosen_release(options["release"]),
             rules=_rules(options["rules"], options["max_atoms"]),
             visibility=options["visibility"],
             opens_at=options["opens"],
@@ -57,15 +60,6 @@ class Command(BaseCommand):
         if organiser is not None:
             join(season, organiser, Role.ORGANISER)
         self.stdout.write(f"season {season.slug} is judged by {season.scale} against {plan.release}")
-
-
-def _release(text: str) -> Release:
-    by_number = Release.objects.filter(pk=int(text)) if text.isdigit() else Release.objects.none()
-    found = list(by_number or Release.objects.filter(sha256__startswith=text))
-    if len(found) != 1:
-        known = ", ".join(f"{release.pk} ({release.name})" for release in Release.objects.order_by("pk")) or "none"
-        raise CommandError(f"{len(found)} releases fit {text!r}; known are {known}")
-    return found[0]
 
 
 def _rules(path: Path | None, max_atoms: int | None) -> Rules:

@@ -1,0 +1,199 @@
+"""Evaluations: another run of a season from the same facts, and making it the official one."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from philately.domain.locks import Hold, LockLost, lock
+from philately.domain.place import Faulty, leave, place_chunk
+from philately.domain.runs import open_run
+from philately.domain.transitions import move
+from philately.models import Candidate, Placement, Release, Run, RunExclusion, Season, User
+from philately.states import CandidateState
+from validation.rules import Rules
+
+# Rules that decide in phase 3. The others decided before, and what they decided is a fact.
+OF_PLACEMENT = frozenset(
+    {
+        "duplicate",
+        "duplicate_window_ev_per_atom",
+        "refine_ev_per_atom",
+        "max_formation_energy_ev_per_atom",
+        "held_below_reference_ev_per_atom",
+        "held_formation_energy_ev_per_atom",
+        "held_on_arrival_ev_per_atom",
+        "stable_on_arrival_ev_per_atom",
+        "metastable_ev_per_atom",
+        "points",
+    }
+)
+
+
+class EvaluationRefused(Exception):
+    """A run cannot be made, gone on with or made official like this; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How another run differs from the official one, and who wants it why."""
+
+    release: Release
+    rules: Rules
+    without: Iterable[int] = ()  # keys of candidates
+    reason: str = ""
+    by: User | None = None
+
+
+def changed_rules(run: Run, changes: Mapping[str, Any]) -> Rules:
+    """The run's rules with some of them changed, parts of a rule included. Raises EvaluationRefused."""
+    changed = dict(run.rules)
+    for name, value in changes.items():
+        parts = changed.get(name)
+        changed[name] = {**parts, **value} if isinstance(parts, dict) and isinstance(value, dict) else value
+    try:
+        before, after = Rules.from_json(run.rules), Rules.from_json(changed)
+    except (TypeError, ValueError) as error:
+        raise EvaluationRefused(f"these rules cannot be used: {error}") from error
+    settled = [
+        rule.name
+        for rule in fields(Rules)
+        if rule.name not in OF_PLACEMENT and getattr(before, rule.name) != getattr(after, rule.name)
+    ]
+    if settled:
+        raise EvaluationRefused(f"{', '.join(settled)}: decided before placement, and stays as it was")
+    return after
+
+
+def open_evaluation(season: Season, plan: Plan) -> Run:
+    """A run in which nothing is placed yet. Raises EvaluationRefused."""
+    wanted = set(plan.without)
+    mine = set(Candidate.objects.filter(season=season, pk__in=wanted).values_list("pk", flat=True))
+    if unknown := sorted(wanted - mine):
+        raise EvaluationRefused(f"{season} has no candidate {', '.join(map(str, unknown))}")
+    if plan.release.scale_id != season.scale_id:
+        raise EvaluationRefused(f"the release {plan.release} is on another scale than the season {season}")
+    with transaction.atomic():
+        run = open_run(season, plan.release, plan.rules, reason=plan.reason)
+        RunExclusion.objects.bulk_create(
+            (RunExclusion(run=run, candidate_id=key, reason=plan.reason, by=plan.by) for key in sorted(mine)),
+            batch_size=1000,
+        )
+    return run
+
+
+def evaluate(run: Run, *, on_progress: Callable[[int], None] = lambda placed: None) -> None:
+    """Place everything whose turn it is in a run that is not official, from where it was left.
+
+    on_progress: called after each chunk with how many that was. Raises EvaluationRefused.
+    """
+    with _own(run) as hold:
+        _refuse_if_official(run)
+        _catch_up(run, hold, on_progress)
+
+
+def make_official(run: Run, *, wait_s: float = 600.0) -> Run | None:
+    """Let the season's pages and its sequencer go on with this run; returns the one that was official.
+
+    The sequencer waits meanwhile, and what was placed since is placed here first. Raises EvaluationRefused.
+    """
+    with _own(run) as own, _sequencer(run.season_id, wait_s) as sequencer:
+        _refuse_if_official(run)
+        both = _Both((own, sequencer))
+        _catch_up(run, both)
+        with _lock_or_refusal(), transaction.atomic():
+            both.confirm()
+            before = _swap(run)
+    leave()  # so that the sequencer, which may be another process, takes it up quickly
+    return before
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """Locks that are kept and lost together."""
+
+    holds: tuple[Hold, ...]
+
+    def keep(self) -> None:
+        for hold in self.holds:
+            hold.keep()
+
+    def confirm(self) -> None:
+        for hold in self.holds:
+            hold.confirm()
+
+
+@contextmanager
+def _own(run: Run) -> Iterator[Hold]:
+    with lock(f"run:{run.pk}") as hold:
+        if hold is None:
+            raise EvaluationRefused(f"another process is at {run}")
+        yield hold
+
+
+@contextmanager
+def _sequencer(season_id: int, wait_s: float) -> Iterator[Hold]:
+    """The sequencer's lock, waited for."""
+    until = time.monotonic() + wait_s
+    while True:
+        with lock(f"place:{season_id}") as hold:
+            if hold is not None:
+                yield hold
+                return
+        if time.monotonic() > until:
+            raise EvaluationRefused("the sequencer is busy; try again later")
+        time.sleep(0.2)
+
+
+@contextmanager
+def _lock_or_refusal() -> Iterator[None]:
+    try:
+        yield
+    except LockLost as lost:
+        raise EvaluationRefused("another process went on with it, because this one was stopped for long") from lost
+
+
+def _refuse_if_official(run: Run) -> None:
+    if Season.objects.filter(official_run=run).exists():
+        raise EvaluationRefused(f"{run} is the official one")
+
+
+def _catch_up(run: Run, hold: Hold | _Both, on_progress: Callable[[int], None] = lambda placed: None) -> None:
+    run.refresh_from_db()
+    more = True
+    while more:
+        try:
+            with _lock_or_refusal():
+                placed, more = place_chunk(run, hold, official=False)
+        except Faulty as fault:
+            why = f"{type(fault.__cause__).__name__}: {fault.__cause__}"
+            raise EvaluationRefused(f"candidate {fault.candidate} cannot be placed: {why}") from fault
+        on_progress(placed)
+
+
+def _swap(run: Run) -> Run | None:
+    """Within a transaction that holds both locks, so that nobody places anything."""
+    season = Season.objects.select_for_update(of=("self",)).select_related("official_run").get(pk=run.season_id)
+    before = season.official_run
+    placed = Placement.objects.filter(run=run, candidate=OuterRef("pk"))
+    left_out = RunExclusion.objects.filter(run=run, candidate=OuterRef("pk"))
+    mine = Candidate.objects.filter(season=season)
+    move(mine.filter(Exists(placed) | Exists(left_out)), CandidateState.RELAXED, CandidateState.PLACED)
+    _refuse_gaps(mine, Exists(placed), Exists(left_out))
+    season.official_run = run
+    season.save(update_fields=["official_run"])
+    return before
+
+
+def _refuse_gaps(candidates: Any, placed: Exists, left_out: Exists) -> None:
+    """What is placed must have a verdict in the run, and what was withdrawn since must have none."""
+    missing = candidates.filter(~placed & ~left_out, state=CandidateState.PLACED).order_by("arrival").first()
+    if missing is not None:
+        raise EvaluationRefused(f"{missing} has no verdict in it yet: an earlier one is under way again")
+    gone = candidates.filter(placed, state=CandidateState.WITHDRAWN).order_by("arrival").first()
+    if gone is not None:
+        raise EvaluationRefused(f"{gone} was withdrawn since it was placed in it; make another run")
