@@ -8,8 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from hull.entries import HullError
 from philately.domain.consistent_reads import consistent_read
-from philately.domain.discrepancies import Findings
+from philately.domain.discrepancies import Findings, Kind
 from philately.domain.hull_checks import check_log, check_points
 from philately.domain.locks import Hold, lock
 from philately.domain.rebuilding import rebuild
@@ -79,14 +80,24 @@ def audit(run: Run) -> Audit:
 
 def _audit(run_id: int, hold: Hold) -> Audit:
     findings = Findings()
+    sizes = (0, 0, 0)
     with consistent_read():
         run = Run.objects.select_related("release", "scale", "season").get(pk=run_id)
-        rebuilt = rebuild(run, findings, hold.at_work)
-        n_compositions = check_points(run, rebuilt.hull, findings, hold.at_work)
-        n_events = check_log(run, rebuilt, findings, hold.at_work)
-        hold.at_work()
+        try:
+            sizes = _check_hull(run, findings, hold)
+        except HullError as error:
+            findings.add(Kind.RUN, str(run), stored="rows of which no hull can be made", rebuilt=str(error))
         check_record(run, findings)
-    return Audit(run.placed_to, run.log_position, len(rebuilt.hull), n_compositions, n_events, findings)
+    return Audit(run.placed_to, run.log_position, *sizes, findings)
+
+
+def _check_hull(run: Run, findings: Findings, hold: Hold) -> tuple[int, int, int]:
+    """How many phases, compositions and events were looked at. Raises HullError."""
+    rebuilt = rebuild(run, findings, hold.at_work)
+    n_compositions = check_points(run, rebuilt.hull, findings, hold.at_work)
+    n_events = check_log(run, rebuilt, findings, hold.at_work)
+    hold.at_work()
+    return len(rebuilt.hull), n_compositions, n_events
 
 
 def _code_version() -> str:

@@ -1,12 +1,14 @@
-"""One sequencer in a process of its own: ``python tests/flows/sequencer.py DEED …`` in an environment of its own.
+"""One sequencer or auditor in a process of its own: ``python tests/flows/sequencer.py DEED …`` in its environment.
 
 prepare N: migrate, open a season, and add so many relaxed candidates with energies that are made up.
 place SECONDS: do as a worker does whom the sweeper rings for, until all is placed; exits with 3 if that takes longer.
+audit SECONDS: audit again and again while another process places; nothing may ever differ.
 stop_itself computing|writing N: the same, but suspends itself before the Nth candidate, or at the Nth commit.
 """
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,6 +25,7 @@ import numpy as np  # noqa: E402 - some of these need the set-up above
 from alloys import structures  # noqa: E402
 from django.db import connection  # noqa: E402
 
+from philately.domain.audits import audit  # noqa: E402
 from philately.models import Batch, Candidate, Run, Season, User  # noqa: E402
 from philately.states import CandidateState  # noqa: E402
 from philately.tasks import place  # noqa: E402
@@ -54,6 +57,18 @@ def place_everything(seconds: str) -> None:
         time.sleep(0.05)
 
 
+def audit_meanwhile(seconds: str) -> None:
+    run = Season.objects.get().official_run
+    positions = [audit(run).log_position]
+    placing = subprocess.Popen([sys.executable, __file__, "place", seconds])
+    while placing.poll() is None:
+        found = audit(run)
+        positions.append(found.log_position)
+        assert not found.sentences
+    assert placing.returncode == 0
+    assert len(set(positions)) > 2, positions
+
+
 def stop_itself(where: str, number: str) -> None:
     left = int(number)
 
@@ -82,4 +97,4 @@ def stop_itself(where: str, number: str) -> None:
 
 if __name__ == "__main__":
     deed, *given = sys.argv[1:]
-    {"prepare": prepare, "place": place_everything, "stop_itself": stop_itself}[deed](*given)
+    {"prepare": prepare, "place": place_everything, "audit": audit_meanwhile, "stop_itself": stop_itself}[deed](*given)

@@ -144,3 +144,9 @@ def test_one_that_was_suspended_inside_its_transaction_is_shut_out_by_the_server
 
     assert first.wait(timeout=60) != 0  # its session is gone
     assert surroundings.result() == undisturbed
+
+
+def test_an_audit_finds_nothing_at_whatever_moment_of_placing_it_reads(surroundings):
+    surroundings.environment["PLACE_CHUNK"] = "1"
+
+    surroundings.do("audit", "60")

@@ -141,6 +141,10 @@ TAMPERINGS = {
         lambda: ScoreEntry.objects.filter(number=1).update(log_position=77),
         "score entry 1 (AuCu3): score entry stored 77, rebuilt at most",
     ),
+    "no formula": (
+        lambda: Phase.objects.filter(number=10).update(formula="Xx3"),
+        "run stored rows of which no hull can be made, rebuilt 'Xx' is not an element",
+    ),
     "lost score": (lambda: ScoreEntry.objects.filter(number=2).delete(), "numbers of the score entries"),
 }
 

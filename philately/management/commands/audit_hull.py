@@ -8,7 +8,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from hull.entries import HullError
 from philately.domain.audits import Audit, AuditRefused, audit
 from philately.management.chosen_season import chosen_season
 from philately.models import Run
@@ -32,7 +31,7 @@ class Command(BaseCommand):
             if options["json"] is not None:
                 content = {"season": run.season.slug, "run": run.number, **result.as_json()}
                 options["json"].write_text(json.dumps(content, indent=2) + "\n")
-        except (AuditRefused, DatabaseError, HullError, OSError) as error:
+        except (AuditRefused, DatabaseError, OSError) as error:
             raise CommandError(f"the audit could not run: {error}", returncode=2) from error
         self._show(result)
 
