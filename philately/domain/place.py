@@ -89,6 +89,12 @@ def leave() -> None:
             hull_snapshots.save_at_end(run, _warm.fold.hull)
 
 
+def forget() -> None:
+    """As in a process that has placed nothing yet."""
+    global _warm
+    _warm = None
+
+
 def place_chunk(run: Run, hold: Held, *, official: bool = True) -> tuple[int, bool]:
     """Place the next candidates in order; the second value says whether to look again.
 

@@ -27,9 +27,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("slug", help="short name in addresses, e.g. spring-2027")
         parser.add_argument("--name", help="title (default: the slug)")
-        parser.add_argument(
-            "--release", required=True, help="number, name or beginning of the SHA-256 of the release"
-        )
+        parser.add_argument("--release", required=True, help="number, name or beginning of the SHA-256 of the release")
         parser.add_argument("--rules", type=Path, metavar="JSON", help="file of rules that differ from the defaults")
         parser.add_argument("--max-atoms", type=int, help="atoms in the primitive cell (default: 50)")
         parser.add_argument(
