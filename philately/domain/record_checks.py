@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet
 
 from philately.domain.discrepancies import SHOWN_OF_A_KIND, Findings, Kind, phase_at
-from philately.models import Candidate, LogEntry, Phase, Placement, Run, ScoreEntry
+from philately.models import Candidate, LogEntry, Phase, Placement, Run, RunExclusion, ScoreEntry
 from philately.states import CandidateState
 
 
@@ -41,28 +41,40 @@ def _check_scores(run: Run, findings: Findings) -> None:
 
 
 def _check_placements(run: Run, findings: Findings) -> None:
-    """That there are not two is a constraint of the database."""
+    """Every candidate that is placed has a verdict in the run, unless it is left out; that there are not two is a
+    constraint of the database."""
     placements = Placement.objects.filter(run=run)
+    left_out = RunExclusion.objects.filter(run=run)
     placed = Candidate.objects.filter(season=run.season_id, state=CandidateState.PLACED, arrival__lte=run.placed_to)
-    without = placed.filter(~Exists(placements.filter(candidate=OuterRef("pk")))).order_by("arrival")
+    verdict, exclusion = (Exists(rows.filter(candidate=OuterRef("pk"))) for rows in (placements, left_out))
 
     def missing(row: Candidate) -> None:
         findings.add(Kind.PLACEMENT, _candidate(row), stored="missing", rebuilt="placed")
 
-    _each(without, missing, Kind.PLACEMENT, findings)
-    known = (CandidateState.PLACED, CandidateState.WITHDRAWN)
+    _each(placed.filter(~verdict, ~exclusion).order_by("arrival"), missing, Kind.PLACEMENT, findings)
     joined = placements.select_related("candidate").order_by("candidate__arrival")
 
     def not_placed(row: Placement) -> None:
         findings.add(Kind.PLACEMENT, _candidate(row.candidate), stored=row.verdict, rebuilt=row.candidate.state)
 
-    _each(joined.exclude(candidate__state__in=known), not_placed, Kind.PLACEMENT, findings)
+    _each(joined.exclude(candidate__state__in=_states(run)), not_placed, Kind.PLACEMENT, findings)
+
+    def unwanted(row: Placement) -> None:
+        findings.add(Kind.PLACEMENT, _candidate(row.candidate), stored=row.verdict, rebuilt="left out of the run")
+
+    _each(joined.filter(candidate__in=left_out.values("candidate")), unwanted, Kind.PLACEMENT, findings)
 
     def ahead(row: Placement) -> None:
         where, rebuilt = _candidate(row.candidate), f"the run has placed up to arrival {run.placed_to}"
         findings.add(Kind.PLACEMENT, where, stored=row.verdict, rebuilt=rebuilt)
 
     _each(joined.filter(candidate__arrival__gt=run.placed_to), ahead, Kind.PLACEMENT, findings)
+
+
+def _states(run: Run) -> set[CandidateState]:
+    """In which a candidate may be that has a verdict: a run that is not official leaves states alone."""
+    states = {CandidateState.PLACED, CandidateState.WITHDRAWN}
+    return states if run.season.official_run_id == run.pk else states | {CandidateState.RELAXED}
 
 
 def _check_first_positions(run: Run, findings: Findings) -> None:

@@ -18,11 +18,13 @@ from hull.entries import Entry, Formula
 from hull.store import LP_TOLERANCE, HullStore
 from philately.domain import place, rebuilding
 from philately.domain.audits import AuditRefused, audit, audit_when_due, due
+from philately.domain.evaluations import Plan, evaluate, open_evaluation
 from philately.domain.hull_checks import is_borderline
 from philately.domain.locks import lock
 from philately.domain.place import place_waiting
 from philately.models import Candidate, HullAudit, HullPoint, LogEntry, Phase, Placement, Run, ScoreEntry, Season
 from philately.states import CandidateState
+from validation.rules import Rules
 
 
 def _alloy(majority="Cu", minority="Au", n=1, stretched=1.0):
@@ -158,6 +160,22 @@ def test_what_was_tampered_with_is_named(run, name):
 
     assert any(sentence in line for line in result.sentences), result.sentences
     assert result.findings.n_differences == len(result.sentences)
+
+
+def test_a_run_that_leaves_somebody_out_and_is_ahead_of_the_official_one_differs_in_nothing(run, participant):
+    left_out = Candidate.objects.get(arrival=1)
+    rules = Rules.from_json(run.rules)
+    other = open_evaluation(run.season, Plan(release=run.release, rules=rules, without=[left_out.pk]))
+    add_candidate(participant, _alloy("Ag", "Pd"), -0.1)  # relaxed, and not placed in the official run
+
+    evaluate(other)
+
+    assert audit(other).sentences == []
+    assert audit(run).sentences == []
+    Placement.objects.filter(run=run, candidate=left_out).update(run=other)
+    where = f"candidate {left_out.pk} (AuCu3), arrival 1: placement"
+    assert f"{where} stored stable, rebuilt left out of the run" in audit(other).sentences
+    assert f"{where} stored missing, rebuilt placed" in audit(run).sentences
 
 
 def test_a_lost_phase_of_the_release_is_named(season):
