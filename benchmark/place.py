@@ -70,13 +70,8 @@ def _measured(database: str, count: int, url: str | None, say: Callable[[str], N
 def _environment(folder: str, url: str | None) -> dict[str, str]:
     """Of this project's variables only those of the measurement: nobody's own data are touched."""
     own = {"DATA_DIR": folder, "DATABASE_URL": url or f"sqlite:///{folder}/db.sqlite3", "BROKER_URL": "memory://"}
-    return {
-        **os.environ,
-        **own,
-        "DJANGO_SETTINGS_MODULE": "philately.settings",
-        "OMP_NUM_THREADS": "1",
-        "LOG_LEVEL": "WARNING",
-    }
+    always = {"DJANGO_SETTINGS_MODULE": "philately.settings", "OMP_NUM_THREADS": "1", "LOG_LEVEL": "WARNING"}
+    return {**os.environ, **own, **always}
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from itertools import pairwise
 
 import pytest
 
@@ -52,6 +53,5 @@ def test_two_candidates_of_a_formula_are_never_near_in_energy():
 
     assert max(map(len, by_formula.values())) > 2
     for energies in by_formula.values():
-        ordered = sorted(energies)
-        assert all(high - low > APART_EV - 1e-9 for low, high in zip(ordered, ordered[1:], strict=False))
+        assert all(high - low > APART_EV - 1e-9 for low, high in pairwise(sorted(energies)))
     assert not any(Formula.parse(formula).is_element for formula in by_formula)
