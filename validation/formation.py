@@ -31,7 +31,9 @@ class Grounds:
     def formation_energy_per_atom(self, formula: Formula, energy_per_atom: float) -> float | None:
         """eV/atom, to the last bit as ``Release`` has it; None where an element is missing. Raises BadEnergy."""
         checked_energy(energy_per_atom)
-        elemental, n_atoms = self.elemental, formula.n_atoms
-        if any(number not in elemental for number, _ in formula.amounts):
-            return None
-        return energy_per_atom - sum(amount / n_atoms * elemental[number] for number, amount in formula.amounts)
+        n_atoms, reference = formula.n_atoms, 0.0
+        for number, amount in formula.amounts:
+            if number not in self.elemental:
+                return None
+            reference += amount / n_atoms * self.elemental[number]
+        return energy_per_atom - reference

@@ -18,7 +18,7 @@ from validation.memory import KeptPhase, Memory
 from validation.references import reference_crystal
 from validation.rules import Reason, Rules
 from validation.scoring import Award, Find
-from validation.verdicts import Arrival, Change, LogItem, Outcome, Verdict
+from validation.verdicts import Arrival, Change, LogItem, Outcome, Verdict, text_of
 
 __all__ = ["Arrival", "Change", "Fold", "KeptPhase", "LogItem", "Memory", "Outcome", "Verdict"]
 
@@ -212,7 +212,7 @@ class Fold:
         return tuple(point for point in points if point is not None)
 
     def _new_phase(self, arrival: Arrival, *, in_hull: bool) -> KeptPhase:
-        find = Find(arrival.member, arrival.candidate, self.next_number, str(arrival.formula))
+        find = Find(arrival.member, arrival.candidate, self.next_number, text_of(arrival.formula))
         phase = KeptPhase(find.phase, arrival.formula, arrival.energy_per_atom, arrival.crystal, find, in_hull)
         self.memory.keep(phase)
         self.next_number += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from hull.entries import Formula
 from hull.store import HullPoint, Position
@@ -44,6 +45,12 @@ class Arrival:
     formula: Formula
     energy_per_atom: float
     crystal: Callable[[], Crystal]  # the relaxed cell; fetched only where something of its formula is near in energy
+
+
+@lru_cache(maxsize=65_536)
+def text_of(formula: Formula) -> str:
+    """``str(formula)``, which is asked for several times of each arrival."""
+    return str(formula)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,15 @@ def update(model: type[models.Model], names: Sequence[str], rows: Sequence[Row])
         _execute_with_rows(f"UPDATE {_table(model)} SET {setting} WHERE id = %s", rows)
 
 
+def as_table(rows: Sequence[Row], types: Sequence[str]) -> tuple[str, list[Any]]:
+    """Rows as a query to select from, and its values. types: PostgreSQL's, one a column."""
+    if connection.vendor == "postgresql":
+        arrays = ", ".join(f"%s::{kind}[]" for kind in types)
+        return f"SELECT * FROM unnest({arrays})", [list(column) for column in zip(*rows, strict=True)]
+    row = f"({_places(types)})"
+    return f"VALUES {', '.join([row] * len(rows))}", [value for row in rows for value in row]
+
+
 def now() -> Any:
     """This moment, as a column takes it."""
     return connection.ops.adapt_datetimefield_value(timezone.now())

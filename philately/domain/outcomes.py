@@ -12,6 +12,8 @@ from philately.domain import bulk
 from philately.models import HullPoint, LogEntry, Phase, Placement, Run, ScoreEntry
 from philately.states import PhaseStatus
 from validation.placing import Arrival, Outcome, Verdict
+from validation.scoring import Award
+from validation.verdicts import text_of
 
 _STATUS = {Verdict.HELD: PhaseStatus.HELD.value, Verdict.UNDEFINED: PhaseStatus.UNDEFINED.value}
 _PHASE = (
@@ -29,9 +31,10 @@ _PLACEMENT = (
     *("e_above_hull_on_arrival", "decomposition_energy", "decomposition", "missing_elements", "is_novel"),
     *("log_position", "placed_at"),
 )
+_NOTHING = "[]"
 _POINT = ("run", "formula", "hull_energy", "lowest_energy", "lowest_phase", "is_vertex", "log_position")
 
-Placed = tuple[Arrival, Outcome]
+Placed = tuple[Arrival, Outcome, tuple[Award, ...]]  # the points of the outcome's own ``awards`` are not looked at
 
 
 def write(run: Run, placed: Sequence[Placed]) -> None:
@@ -41,20 +44,20 @@ def write(run: Run, placed: Sequence[Placed]) -> None:
     """
     scores = ScoreEntry.objects.filter(run=run).aggregate(last=Max("number"))["last"] or 0
     rows = _Rows(run, *_keys_of_phases(run, placed), bulk.now(), scores)
-    for arrival, outcome in placed:
-        rows.take(arrival, outcome)
+    for arrival, outcome, awards in placed:
+        rows.take(arrival, outcome, awards)
     bulk.insert(Phase, _PHASE, list(rows.phases.values()))
     bulk.update(Phase, _REFINED, list(rows.refined.values()))
     bulk.insert(LogEntry, _LOG, rows.log)
     bulk.insert(ScoreEntry, _SCORE, rows.scores)
     bulk.insert(Placement, _PLACEMENT, rows.placements)
-    write_hull_points(run, (point for _, outcome in placed for point in outcome.points))
+    write_hull_points(run, (point for _, outcome, _ in placed for point in outcome.points))
     run.next_phase_number = max([run.next_phase_number, *(number + 1 for number in rows.phases)])
 
 
 def write_hull_points(run: Run, moved: Iterable[positions.HullPoint]) -> None:
     """The last state of every composition whose hull moved."""
-    last = {str(point.formula): point for point in moved}
+    last = {text_of(point.formula): point for point in moved}
     rows = [
         (run.pk, formula, point.hull_energy, point.lowest_energy, point.lowest_entry, point.is_vertex, run.log_position)
         for formula, point in sorted(last.items())
@@ -64,16 +67,22 @@ def write_hull_points(run: Run, moved: Iterable[positions.HullPoint]) -> None:
 
 def _keys_of_phases(run: Run, placed: Iterable[Placed]) -> tuple[dict[int, int], set[int]]:
     """Primary keys by number of every phase that the outcomes speak of, reserved for new ones; and which are new."""
-    spoken_of = {number for _, outcome in placed for number in _phases_of(outcome)}
-    keys = dict(Phase.objects.filter(run=run, number__in=spoken_of).values_list("number", "pk"))
-    new = spoken_of - keys.keys()
+    spoken_of = _phases_of(placed)
+    new = {number for number in spoken_of if number >= run.next_phase_number}
+    keys = dict(Phase.objects.filter(run=run, number__in=spoken_of - new).values_list("number", "pk"))
     return keys | dict(zip(sorted(new), bulk.reserve_ids(Phase, len(new)), strict=True)), new
 
 
-def _phases_of(outcome: Outcome) -> set[int]:
-    numbers = {item.phase for item in outcome.log} | {item.by for item in outcome.log if item.by is not None}
-    numbers |= {award.phase for award in outcome.awards}
-    return numbers if outcome.phase is None else numbers | {outcome.phase}
+def _phases_of(placed: Iterable[Placed]) -> set[int]:
+    numbers: set[int | None] = set()
+    for _, outcome, awards in placed:
+        numbers.add(outcome.phase)
+        for item in outcome.log:
+            numbers.add(item.phase)
+            numbers.add(item.by)
+        for award in awards:
+            numbers.add(award.phase)
+    return {number for number in numbers if number is not None}
 
 
 @dataclass(slots=True)
@@ -91,13 +100,13 @@ class _Rows:
     scores: list[tuple[Any, ...]] = field(default_factory=list)
     placements: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def take(self, arrival: Arrival, outcome: Outcome) -> None:
+    def take(self, arrival: Arrival, outcome: Outcome, awards: Iterable[Award]) -> None:
         if outcome.verdict is Verdict.REFINED:
             self._refine(arrival, outcome)
         elif outcome.phase in self.new and outcome.phase not in self.phases:
             self._found(arrival, outcome, outcome.phase)
         self._log(arrival, outcome)
-        self._score(outcome)
+        self._score(awards)
         self._place(arrival, outcome)
 
     def _found(self, arrival: Arrival, outcome: Outcome, number: int) -> None:
@@ -107,7 +116,7 @@ class _Rows:
             self.run.pk,
             number,
             _STATUS.get(outcome.verdict, PhaseStatus.ON_RECORD.value),
-            str(arrival.formula),
+            text_of(arrival.formula),
             arrival.formula.chemical_system,
             arrival.energy_per_atom,
             outcome.formation_energy_per_atom,
@@ -133,9 +142,9 @@ class _Rows:
             row = (self.run.pk, self.run.log_position, item.kind.value, phase, by, arrival.candidate, self.now)
             self.log.append(row)
 
-    def _score(self, outcome: Outcome) -> None:
+    def _score(self, awards: Iterable[Award]) -> None:
         """Entries of the ledger; the candidate is the one whose find moved."""
-        for award in outcome.awards:
+        for award in awards:
             self.n_scores += 1
             self.scores.append(
                 (
@@ -168,10 +177,15 @@ class _Rows:
                 outcome.formation_energy_per_atom,
                 position.e_above_hull_on_arrival if defined else None,
                 position.decomposition_energy if defined else None,
-                json.dumps(position.decomposition if defined else ()),
-                json.dumps(position.missing),
+                _json_of(position.decomposition if defined else ()),
+                json.dumps(position.missing) if position.missing else _NOTHING,
                 outcome.is_novel,
                 self.run.log_position,
                 self.now,
             )
         )
+
+
+def _json_of(decomposition: Iterable[tuple[int, float]]) -> str:
+    """As ``json.dumps`` has it, in a fifth of the time."""
+    return f"[{', '.join([f'[{number}, {fraction!r}]' for number, fraction in decomposition])}]"

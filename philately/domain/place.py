@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -11,7 +11,7 @@ from django.db import transaction
 from philately.domain import hull_snapshots, outcomes
 from philately.domain.locks import LockLost, lock
 from philately.domain.outcomes import Placed
-from philately.domain.recall import finds_and_ledger, open_systems, phases_near
+from philately.domain.recall import Judged, finds_and_ledger, open_systems, phases_near
 from philately.domain.runs import grounds_of, hull_of
 from philately.domain.transitions import fail, move
 from philately.domain.turns import Turn, Waiting, arrival_of, frontier, turn_of
@@ -138,7 +138,7 @@ def _place_turn(run: Run, turn: Turn, hold: Held, *, official: bool) -> int:
     return len(placed)
 
 
-def _judged(run: Run, fold: Fold, turn: Sequence[Waiting], hold: Held) -> list[Placed]:
+def _judged(run: Run, fold: Fold, turn: Sequence[Waiting], hold: Held) -> list[Judged]:
     """Verdicts in order, still without points. Raises Faulty."""
     arrivals = [_tried(waiting.candidate, arrival_of, waiting) for waiting in turn]
     memory = fold.memory
@@ -150,11 +150,11 @@ def _judged(run: Run, fold: Fold, turn: Sequence[Waiting], hold: Held) -> list[P
     return judged
 
 
-def _awarded(run: Run, fold: Fold, judged: Sequence[Placed]) -> list[Placed]:
+def _awarded(run: Run, fold: Fold, judged: Sequence[Judged]) -> list[Placed]:
     """The same with their points."""
     memory = fold.memory
     memory.finds, memory.ledger = finds_and_ledger(run, judged, memory.finds, fold.rules)
-    return [(arrival, replace(outcome, awards=fold.award(arrival, outcome))) for arrival, outcome in judged]
+    return [(arrival, outcome, fold.award(arrival, outcome)) for arrival, outcome in judged]
 
 
 def _tried(candidate: int, deed: Callable[[_Given], _Made], given: _Given) -> _Made:

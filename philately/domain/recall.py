@@ -8,6 +8,7 @@ from django.db import connection
 from hull.entries import Entry, Formula
 from hull.reference import Coverage
 from hull.store import HullStore
+from philately.domain import bulk
 from philately.models import Phase, RelaxationGeometry, Release, ReleasePhase, Run, ScoreEntry
 from philately.states import PhaseStatus
 from validation.crystal import Crystal
@@ -15,7 +16,9 @@ from validation.memory import KeptPhase
 from validation.placing import Arrival, Outcome
 from validation.rules import Rules
 from validation.scoring import PUTS_ON_HULL, Find, Ledger, PointsFor
-from validation.verdicts import Change
+from validation.verdicts import Change, text_of
+
+Judged = tuple[Arrival, Outcome]
 
 
 def phases_near(run: Run, arrivals: Iterable[Arrival], rules: Rules) -> dict[Formula, list[KeptPhase]]:
@@ -33,7 +36,7 @@ def phases_near(run: Run, arrivals: Iterable[Arrival], rules: Rules) -> dict[For
 
 
 def finds_and_ledger(
-    run: Run, judged: Sequence[tuple[Arrival, Outcome]], known: Mapping[int, Find | None], rules: Rules
+    run: Run, judged: Sequence[Judged], known: Mapping[int, Find | None], rules: Rules
 ) -> tuple[dict[int, Find | None], Ledger]:
     """The finds of all phases that the outcomes speak of, and the ledger as far as these finds can concern it.
 
@@ -78,7 +81,11 @@ def _ranges(arrivals: Iterable[Arrival], window: float) -> dict[str, tuple[float
     """The energies by formula that any of the arrivals may be matched at (eV/atom)."""
     ranges: dict[str, tuple[float, float]] = {}
     for arrival in arrivals:
-        formula, low, high = str(arrival.formula), arrival.energy_per_atom - window, arrival.energy_per_atom + window
+        formula, low, high = (
+            text_of(arrival.formula),
+            arrival.energy_per_atom - window,
+            arrival.energy_per_atom + window,
+        )
         before = ranges.get(formula, (low, high))
         ranges[formula] = (min(low, before[0]), max(high, before[1]))
     return ranges
@@ -86,16 +93,16 @@ def _ranges(arrivals: Iterable[Arrival], window: float) -> dict[str, tuple[float
 
 def _keys_within(run: Run, ranges: Mapping[str, tuple[float, float]]) -> list[int]:
     """Primary keys of the run's phases of these formulas and energies; reads no others, however many there are."""
-    if not ranges:
+    wanted = [(formula, low, high) for formula, (low, high) in ranges.items()]
+    if not wanted:
         return []
-    rows = ", ".join(["(%s, %s, %s)"] * len(ranges))
+    source, values = bulk.as_table(wanted, ("text", "double precision", "double precision"))
     statement = (
-        f"WITH wanted (formula, low, high) AS (VALUES {rows}) SELECT phase.id FROM wanted"
+        f"WITH wanted (formula, low, high) AS ({source}) SELECT phase.id FROM wanted"
         f" JOIN {connection.ops.quote_name(Phase._meta.db_table)} AS phase"
         " ON phase.run_id = %s AND phase.formula = wanted.formula"
         " AND phase.energy_per_atom >= wanted.low AND phase.energy_per_atom <= wanted.high"
     )
-    values = [value for formula, (low, high) in ranges.items() for value in (formula, low, high)]
     with connection.cursor() as cursor:
         cursor.execute(statement, [*values, run.pk])
         return [key for (key,) in cursor.fetchall()]

@@ -1,8 +1,8 @@
 """Whose turn it is: relaxed candidates in order of arrival, as far as everything earlier is settled."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from django.conf import settings
@@ -15,6 +15,8 @@ from philately.states import SETTLED, CandidateState
 from validation.verdicts import Arrival
 
 _OPEN = sorted(set(CandidateState) - SETTLED - {CandidateState.RELAXED})  # what the others wait for
+
+_formula = lru_cache(maxsize=65_536)(Formula.parse)  # the same formulas come again and again
 
 
 class Waiting(NamedTuple):
@@ -51,13 +53,20 @@ def turn_of(run: Run, *, again: bool = False) -> Turn:
     after = Candidate.objects.filter(season_id=run.season_id, arrival__gt=run.placed_to).order_by("arrival")
     ready = after.filter(arrival__lte=horizon) if first_open is None else after.filter(arrival__lt=first_open)
     found = tuple(waiting_of(ready.filter(state__in=states)[: settings.PLACE_CHUNK]))
-    keys = [one.candidate for one in found]
-    left_out = frozenset(run.exclusions.filter(candidate__in=keys).values_list("candidate", flat=True))
+    left_out = _left_out(run, found)
     waiting = tuple(one for one in found if one.candidate not in left_out)
     if len(found) == settings.PLACE_CHUNK:
         return Turn(waiting, tuple(left_out), found[-1].arrival)
     last = ready.values_list("arrival", flat=True).last()
     return Turn(waiting, tuple(left_out), run.placed_to if last is None else last)
+
+
+def _left_out(run: Run, found: Sequence[Waiting]) -> frozenset[int]:
+    """Keys of those that the run leaves out."""
+    if not found:
+        return frozenset()
+    between = run.exclusions.filter(candidate__arrival__range=(found[0].arrival, found[-1].arrival))
+    return frozenset(between.values_list("candidate", flat=True)) & {one.candidate for one in found}
 
 
 def waiting_of(candidates: QuerySet[Candidate]) -> Iterator[Waiting]:
@@ -71,7 +80,7 @@ def arrival_of(waiting: Waiting) -> Arrival:
     return Arrival(
         waiting.candidate,
         waiting.member,
-        Formula.parse(waiting.formula),
+        _formula(waiting.formula),
         waiting.energy_per_atom,
         partial(relaxed_crystal, waiting.candidate),
     )

@@ -116,7 +116,6 @@ class Placement(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "candidate"], name="placement_once_a_run")]
-        indexes = [models.Index(fields=["run", "verdict"], name="placement_verdict")]
 
     def __str__(self) -> str:
         return f"{self.candidate}: {self.verdict}"
@@ -182,7 +181,6 @@ class ScoreEntry(models.Model):
         verbose_name_plural = "score entries"
         constraints = [models.UniqueConstraint(fields=["run", "number"], name="score_number_once")]
         indexes = [
-            models.Index(fields=["run", "member"], name="score_member"),
             models.Index(fields=["run", "candidate"], name="score_candidate"),
             models.Index(fields=["run", "formula"], name="score_formula"),
         ]
