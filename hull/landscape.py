@@ -1,204 +1,311 @@
-"""The energy landscape of all compositions: what the hull is at each of them, and how far a change reaches.
-
-For each composition p it keeps (H_p, µ_p), the optimum and the duals of the linear programme over *all other*
-compositions of p's elements. p is a vertex of the hull iff E_p < H_p - LP_TOLERANCE: a function of the set of entries
-alone, so neither ties nor the order of arrival matter. A new lowest energy at q can change H_p only where q's elements
-are among p's and the reduced cost E_q - µ_p·x_q is negative, so one dot product decides who is solved again.
-
-A composition above the hull is no part of an optimum, except where p itself is what the hull passes below it with. So
-p's within NEAR_MARGIN of the hull are solved against everything, all others against what is near the hull.
-"""
+"""An entry arrives: what the hull is where it lands, and how far the change reaches."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import nan
+from typing import Any
 
 import numpy as np
 
-from hull.entries import SYMBOLS, Formula
-from hull.positions import Event, EventKind, HullPoint
-from hull.simplex import LP_TOLERANCE, Floats, minimise
-from hull.systems import Composition, Elements, Lattice, elements_of, fractions_of
+from hull.columns import column_count, gather, set_cost
+from hull.compiled import inner, kernel, prefetch
+from hull.compositions import (
+    DETHRONED,
+    RESOLVE_TOLERANCE,
+    STABLE,
+    add_composition,
+    composition_of,
+    energy_of,
+    find_composition,
+    is_defined,
+    is_lower,
+    judge,
+    lean_over,
+    note_event,
+    note_moved,
+    set_flags,
+    solve,
+    undercut,
+)
+from hull.hashing import hash_of, hash_of_id, item_of, put
+from hull.memory import (
+    BLOCK,
+    BLOCK_WORDS,
+    COMPOSITION_MASK,
+    ENERGY,
+    ENTRIES_USED,
+    ENTRY_COMPOSITION,
+    ENTRY_ENERGY,
+    ENTRY_ID,
+    ENTRY_MASK,
+    ENTRY_NEXT,
+    ENTRY_WORDS,
+    FIRST,
+    FLAGS,
+    FREE_ENTRY,
+    HULL,
+    KEY,
+    LOWEST,
+    N_COMPOSITIONS,
+    N_ENTRIES,
+    N_IDS,
+    NEAR,
+    NEXT,
+    OTHERS,
+    SYSTEM,
+    VERTEX,
+    tables,
+)
+from hull.room import ENOUGH, shortage
+from hull.systems import size_of, systems_above
 
-RESOLVE_TOLERANCE = 1e-12  # eV/atom: a smaller reduced cost is rounding; far below LP_TOLERANCE, so no tie turns on it
-NEAR_MARGIN = 1e-9  # eV/atom above the hull within which a composition stays a column of its neighbours' programmes
-FRACTION_TOLERANCE = 1e-10  # fraction of the atoms below which a phase is no part of a mixture
+_AHEAD = 8  # entries, and systems, whose memory is asked for before it is needed
 
 
-@dataclass(frozen=True, slots=True)
-class Competition:
-    """The leave-one-out optimum at a composition."""
+@kernel
+def insert_many(address: Any, ids: Any, keys: Any, amounts: Any, energies: Any, start: Any, arrivals: Any) -> Any:
+    """Insert entries from number `start` on. Returns how far it came, what is short (room.py), and how much is needed.
 
-    hull_energy: float  # eV/atom
-    potentials: Floats  # eV/atom, in the order of the atomic numbers
-    mixture: tuple[tuple[Composition, float], ...]  # fraction of the atoms; no zeros
-
-
-class Changes:
-    """What one change of the store does: the points before it, compared with the points after it."""
-
-    def __init__(self) -> None:
-        self._before: dict[Composition, HullPoint | None] = {}
-
-    def touch(self, composition: Composition) -> None:
-        """To be called before anything of a composition is changed."""
-        if composition not in self._before:
-            self._before[composition] = point_of(composition)
-
-    def moved(self) -> tuple[Formula, ...]:
-        """Formulas whose point is another than before, sorted."""
-        return tuple(sorted(one.formula for one, before in self._before.items() if point_of(one) != before))
-
-    def events(self, by: int, kind: EventKind) -> tuple[Event, ...]:
-        """The difference of the stable sets; kind: of those that came. Those that came first, then by entry id."""
-        stable_before = {entry for before in self._before.values() for entry in _stable_entry(before)}
-        stable_now = {entry for composition in self._before for entry in _stable_entry(point_of(composition))}
-        return (
-            *(Event(kind, entry, None if entry == by else by) for entry in sorted(stable_now - stable_before)),
-            *(Event(EventKind.DETHRONED, entry, by) for entry in sorted(stable_before - stable_now)),
-        )
+    arrivals: (n, 2), e_above_hull_on_arrival and decomposition energy; nan where undefined.
+    """
+    m = tables(address)
+    for number in range(start, ids.size):
+        short, needed = shortage(address, m, keys[number])
+        if short != ENOUGH:
+            return number, short, needed
+        _look_ahead(m, ids, keys, amounts, number)
+        row = _new_row(m, ids[number], energies[number])
+        insert(m, row, keys[number], amounts[number], number, arrivals)
+    return ids.size, np.int64(ENOUGH), np.int64(0)
 
 
-class Landscape:
-    """Every composition with its lowest energy, and the hull below it. Callers keep the polymorphs, this the hull."""
+@kernel
+def lower_entry(address: Any, row: Any, key: Any, energy: Any) -> Any:
+    """Give an entry a lower energy. Returns what is short, and how much is needed; then nothing was done."""
+    m = tables(address)
+    short, needed = shortage(address, m, key)
+    if short != ENOUGH:
+        return short, needed
+    composition = composition_of(m, row)
+    if np.int64(m.pool_h[2 * composition + LOWEST]) == row:
+        m.entries_f[row * ENTRY_WORDS + ENTRY_ENERGY] = energy
+        m.pool_f[composition + ENERGY] = energy
+        note_moved(m, composition)
+        _lowered(m, composition, key, size_of(key), np.int64(0))
+        return short, needed
+    unlink(m, composition, row)
+    m.entries_f[row * ENTRY_WORDS + ENTRY_ENERGY] = energy
+    _arrive(m, composition, row, key, size_of(key), np.int64(0))
+    return short, needed
 
-    def __init__(self) -> None:
-        self.lattice = Lattice()
-        self.compositions: dict[Formula, Composition] = {}
 
-    def add(self, formula: Formula) -> Composition:
-        """The composition of a formula, made if it is new."""
-        composition = self.compositions.get(formula)
-        if composition is None:
-            composition = self.lattice.system(elements_of(formula)).composition(formula)
-            self.compositions[formula] = composition
-        return composition
+@inner
+def _look_ahead(m: Any, ids: Any, keys: Any, amounts: Any, number: Any) -> None:
+    """Fetch the hash slots of entries to come, and the compositions of nearer ones."""
+    far, near = number + 2 * _AHEAD, number + _AHEAD
+    if far < ids.size:
+        prefetch(m.composition_table, hash_of(keys[far], amounts[far]) & m.counters[COMPOSITION_MASK])
+        prefetch(m.entry_table, hash_of_id(ids[far]) & m.counters[ENTRY_MASK])
+        slot = m.composition_table[hash_of(keys[near], amounts[near]) & m.counters[COMPOSITION_MASK]]
+        if slot != 0:
+            prefetch(m.pool, item_of(slot))
 
-    def missing(self, formula: Formula) -> tuple[str, ...]:
-        """Symbols of the formula's elements without a reference, alphabetical."""
-        return tuple(sorted(SYMBOLS[number - 1] for number in elements_of(formula) if not self._has_reference(number)))
 
-    def compete(self, formula: Formula) -> Competition:
-        """The leave-one-out programme of a formula whose elements all have references."""
-        composition = self.compositions.get(formula)
-        everything = composition is not None and composition.is_near
-        columns = self.lattice.columns(elements_of(formula), everything=everything, without=composition)
-        solution = minimise(columns.fractions, columns.energies, fractions_of(formula), tolerance=RESOLVE_TOLERANCE)
-        parts = zip(solution.basis.tolist(), solution.fractions.tolist(), strict=True)
-        mixture = tuple((columns.composition(column), part) for column, part in parts if part > FRACTION_TOLERANCE)
-        return Competition(solution.optimum, solution.duals, mixture)
+@inner
+def _new_row(m: Any, entry_id: Any, energy: Any) -> Any:
+    row = m.counters[FREE_ENTRY]
+    if row != 0:
+        m.counters[FREE_ENTRY] = m.entries_h[2 * ENTRY_WORDS * row + ENTRY_NEXT]
+    else:
+        row = m.counters[ENTRIES_USED]
+        m.counters[ENTRIES_USED] += 1
+    m.entries_f[row * ENTRY_WORDS + ENTRY_ENERGY] = energy
+    m.entries[row * ENTRY_WORDS + ENTRY_ID] = entry_id
+    put(m.entry_table, m.counters[ENTRY_MASK], hash_of_id(entry_id), row)
+    m.counters[N_IDS] += 1
+    return row
 
-    def lowered(self, composition: Composition, changes: Changes) -> None:
-        """A composition has a lower lowest polymorph than before, or its first."""
-        first = np.isinf(composition.system.energies[composition.row])
-        composition.set_energy()
-        if composition.formula.is_element and first:
-            composition.set_flags(near=True, vertex=True)
-            self._solve_together(self._waiting_for(composition.system.elements), changes)
+
+@inner
+def insert(m: Any, row: Any, key: Any, amounts: Any, step: Any, arrivals: Any) -> None:
+    """Put a new entry where it belongs, and note where it met the hull."""
+    d = size_of(key)
+    energy = energy_of(m, row)
+    composition = find_composition(m, key, amounts)
+    if composition == 0:
+        composition = add_composition(m, key, amounts, d)
+    lowest = m.pool_f[composition + ENERGY]
+    if lowest == np.inf:
+        m.counters[N_COMPOSITIONS] += 1
+        note_moved(m, composition)
+        if d > 1 and is_defined(m, key):
+            solve(m, composition, key, d, gather(m, key, d, np.int64(m.pool_h[2 * composition + SYSTEM]), np.int64(0)))
+    hull = m.pool_f[composition + HULL]
+    arrivals[step, 0] = energy - min(lowest, hull)
+    arrivals[step, 1] = energy - hull
+    if d == 1:
+        arrivals[step, 0] = energy - lowest if lowest < np.inf else np.nan
+    elif hull != hull:
+        arrivals[step, 0] = np.nan
+    m.counters[N_ENTRIES] += 1
+    _arrive(m, composition, row, key, d, step)
+
+
+@inner
+def _arrive(m: Any, composition: Any, row: Any, key: Any, d: Any, step: Any) -> None:
+    """An entry that is in no list joins its composition."""
+    m.entries_h[2 * ENTRY_WORDS * row + ENTRY_COMPOSITION] = composition
+    old = np.int64(m.pool_h[2 * composition + LOWEST])
+    if old != 0 and not is_lower(m, row, old):
+        m.entries_h[2 * ENTRY_WORDS * row + ENTRY_NEXT] = m.pool_h[2 * composition + OTHERS]
+        m.pool_h[2 * composition + OTHERS] = row
+        return
+    if old != 0:
+        m.entries_h[2 * ENTRY_WORDS * old + ENTRY_NEXT] = m.pool_h[2 * composition + OTHERS]
+        m.pool_h[2 * composition + OTHERS] = old
+    m.entries_h[2 * ENTRY_WORDS * row + ENTRY_NEXT] = 0
+    m.pool_h[2 * composition + LOWEST] = row
+    note_moved(m, composition)
+    if m.pool_h[2 * composition + FLAGS] & VERTEX:
+        note_event(m, np.int64(DETHRONED), old, step)
+        note_event(m, np.int64(STABLE), row, step)
+    if energy_of(m, row) < m.pool_f[composition + ENERGY]:
+        m.pool_f[composition + ENERGY] = energy_of(m, row)
+        _lowered(m, composition, key, d, step)
+
+
+@inner
+def unlink(m: Any, composition: Any, row: Any) -> None:
+    """Take an entry out of its composition's list. The lowest is followed by the lowest of the others."""
+    if m.pool_h[2 * composition + LOWEST] != row:
+        _unlink_other(m, composition, row)
+        return
+    heir = np.int64(m.pool_h[2 * composition + OTHERS])
+    other = heir
+    while other != 0:
+        if is_lower(m, other, heir):
+            heir = other
+        other = np.int64(m.entries_h[2 * ENTRY_WORDS * other + ENTRY_NEXT])
+    m.pool_h[2 * composition + LOWEST] = 0
+    if heir != 0:
+        _unlink_other(m, composition, heir)
+        m.pool_h[2 * composition + LOWEST] = heir
+
+
+@inner
+def _unlink_other(m: Any, composition: Any, row: Any) -> None:
+    """Take an entry that is not the lowest out of its composition's list."""
+    after = m.entries_h[2 * ENTRY_WORDS * row + ENTRY_NEXT]
+    other = np.int64(m.pool_h[2 * composition + OTHERS])
+    if other == row:
+        m.pool_h[2 * composition + OTHERS] = after
+        return
+    while m.entries_h[2 * ENTRY_WORDS * other + ENTRY_NEXT] != row:
+        other = np.int64(m.entries_h[2 * ENTRY_WORDS * other + ENTRY_NEXT])
+    m.entries_h[2 * ENTRY_WORDS * other + ENTRY_NEXT] = after
+
+
+@inner
+def _lowered(m: Any, composition: Any, key: Any, d: Any, step: Any) -> None:
+    """A composition has a lower lowest energy than before, or its first."""
+    if d == 1:
+        first = m.references[key] == np.inf
+        m.references[key] = m.pool_f[composition + ENERGY]
+        if first:
+            m.pool_h[2 * composition + FLAGS] |= NEAR | VERTEX
+            note_event(m, np.int64(STABLE), np.int64(m.pool_h[2 * composition + LOWEST]), step)
+            solve_together(m, _waiting_for(m, key), np.int64(STABLE), step)
             return
-        if not composition.formula.is_element:
-            if not self._is_defined(composition.system.elements):
-                return
-            if composition.hull_energy is None:
-                self._solve(composition)
-            _flag(composition)
-        for other in self._above_plane(composition, margin=-RESOLVE_TOLERANCE):
-            changes.touch(other)
-            self._solve(other)
-            _flag(other)
-
-    def raised(self, composition: Composition, changes: Changes) -> None:
-        """The lowest polymorph of a composition is gone; the next one is higher, or there is none."""
-        leaning = self._above_plane(composition, margin=NEAR_MARGIN)
-        composition.set_energy()
-        if not composition.polymorphs:
-            _undefine(composition)
-            del self.compositions[composition.formula]
-            if composition.formula.is_element:
-                self._undefine_above(composition.system.elements, changes)
-                return
-        elif composition.hull_energy is not None:
-            _flag(composition)
-        self._solve_together(leaning, changes)
-
-    def _has_reference(self, number: int) -> bool:
-        system = self.lattice.systems.get((number,))
-        return system is not None and bool(np.isfinite(system.energies[0]))
-
-    def _is_defined(self, elements: Elements) -> bool:
-        return all(self._has_reference(number) for number in elements)
-
-    def _waiting_for(self, element: Elements) -> list[Composition]:
-        """The compositions that become defined with the reference of this element."""
-        return [
-            composition
-            for system, _ in self.lattice.above(element)
-            if system.elements != element and self._is_defined(system.elements)
-            for composition in system.compositions
-            if composition.polymorphs
-        ]
-
-    def _undefine_above(self, element: Elements, changes: Changes) -> None:
-        for system, _ in self.lattice.above(element):
-            for composition in system.compositions:
-                if composition.polymorphs:
-                    changes.touch(composition)
-                    _undefine(composition)
-
-    def _above_plane(self, composition: Composition, *, margin: float) -> list[Composition]:
-        """The compositions whose plane of potentials this one undercuts by more than -margin (eV/atom).
-
-        Where it is not near the hull, only what is near the hull was ever solved against it.
-        """
-        system, row = composition.system, composition.row
-        found = []
-        for larger, places in self.lattice.above(system.elements):
-            count = len(larger.compositions)
-            reduced = system.energies[row] - larger.potentials[:count, places] @ system.fractions[row]
-            hits = reduced < margin  # nan, the undefined, is never less
-            if not system.near[row]:
-                hits &= larger.near[:count]
-            found += [larger.compositions[hit] for hit in np.flatnonzero(hits)]
-        return [other for other in found if other is not composition]
-
-    def _solve_together(self, compositions: list[Composition], changes: Changes) -> None:
-        """Solve compositions that may come onto the hull side by side: each is a column of the others' programmes."""
-        for composition in compositions:
-            changes.touch(composition)
-            composition.set_flags(near=True, vertex=composition.is_vertex)
-        for composition in compositions:
-            self._solve(composition)
-        for composition in compositions:
-            _flag(composition)
-
-    def _solve(self, composition: Composition) -> None:
-        competition = self.compete(composition.formula)
-        composition.set_hull(competition.hull_energy, competition.potentials)
+        shift_costs(m, key)
+        _propagate(m, composition, key, d, True, step)
+    elif m.pool_f[composition + HULL] == m.pool_f[composition + HULL]:
+        judge(m, composition, np.int64(STABLE), step)
+        _propagate(m, composition, key, d, m.pool_h[2 * composition + FLAGS] & NEAR != 0, step)
 
 
-def point_of(composition: Composition) -> HullPoint | None:
-    """The state of a composition; None without polymorphs."""
-    if not composition.polymorphs:
-        return None
-    energy, entry_id = composition.polymorphs[0]
-    return HullPoint(composition.formula, composition.hull_energy, energy, entry_id, composition.is_vertex)
+@inner
+def shift_costs(m: Any, key: Any) -> None:
+    """A reference is another than before: so are the formation energies of the columns with this element."""
+    for i in range(systems_above(m, key)):
+        system = np.int64(m.above[i])
+        width = size_of(m.pool[system + KEY]) + 2
+        block = np.int64(m.pool_h[2 * system + BLOCK])
+        for j in range(column_count(m, block)):
+            set_cost(m, m.columns_i[block + BLOCK_WORDS + (j + 1) * width - 1])
 
 
-def _stable_entry(point: HullPoint | None) -> tuple[int, ...]:
-    return (point.lowest_entry,) if point is not None and point.is_vertex else ()
+@inner
+def _propagate(m: Any, composition: Any, key: Any, d: Any, near: Any, step: Any) -> None:
+    """Solve again whatever a lower energy undercuts: in its own system, and if it is near the hull in all above."""
+    if d > 1:
+        _undercut_system(m, composition, np.int64(m.pool_h[2 * composition + SYSTEM]), key, d, near, step)
+    if near:
+        count = systems_above(m, key)
+        for i in range(count):
+            if i + _AHEAD < count:
+                ahead = np.int64(m.above[i + _AHEAD])
+                prefetch(m.pool, ahead)
+                prefetch(m.pool, ahead + 8)
+            _undercut_system(m, composition, np.int64(m.above[i]), key, d, True, step)
 
 
-def _flag(composition: Composition) -> None:
-    """Set what follows from H and E; an element with an entry is always a vertex."""
-    depth = (
-        np.inf
-        if composition.formula.is_element
-        else composition.system.hull[composition.row] - composition.lowest_energy
-    )
-    composition.set_flags(near=bool(depth > -NEAR_MARGIN), vertex=bool(depth > LP_TOLERANCE))
+@inner
+def _undercut_system(m: Any, composition: Any, system: Any, key: Any, d: Any, all_of_them: Any, step: Any) -> None:
+    """The compositions of one system that a lower energy undercuts. Those near the hull first: some leave it."""
+    large = m.pool[system + KEY]
+    size = size_of(large)
+    lean_over(m, composition, key, d, large)
+    energy = m.pool_f[composition + ENERGY]
+    block = np.int64(m.pool_h[2 * system + BLOCK])
+    for i in range(column_count(m, block) - 1, -1, -1):
+        other = m.columns_i[block + BLOCK_WORDS + (i + 1) * (size + 2) - 1]
+        if other != composition and undercut(m, other, energy, d) < -RESOLVE_TOLERANCE:
+            solve(m, other, large, size, gather(m, large, size, system, other))
+            judge(m, other, np.int64(STABLE), step)
+    if not all_of_them:
+        return
+    gathered = np.int64(0)
+    other = np.int64(m.pool_h[2 * system + FIRST])
+    while other != 0:
+        following = np.int64(m.pool_h[2 * other + NEXT])
+        if (
+            undercut(m, other, energy, d) < -RESOLVE_TOLERANCE
+            and m.pool_h[2 * other + FLAGS] & NEAR == 0
+            and other != composition
+        ):
+            if gathered == 0:
+                gathered = gather(m, large, size, system, np.int64(0))
+            solve(m, other, large, size, gathered)
+        other = following
 
 
-def _undefine(composition: Composition) -> None:
-    composition.set_hull(nan, nan)
-    composition.set_flags(near=False, vertex=False)
+@inner
+def _waiting_for(m: Any, key: Any) -> Any:
+    """Write the compositions that become defined with the reference of this element into `some`; says how many."""
+    count = np.int64(0)
+    for i in range(systems_above(m, key)):
+        system = np.int64(m.above[i])
+        if not is_defined(m, m.pool[system + KEY]):
+            continue
+        composition = np.int64(m.pool_h[2 * system + FIRST])
+        while composition != 0:
+            if m.pool_f[composition + ENERGY] < np.inf:
+                m.some[count] = composition
+                count += 1
+            composition = np.int64(m.pool_h[2 * composition + NEXT])
+    return count
+
+
+@inner
+def solve_together(m: Any, count: Any, kind: Any, step: Any) -> None:
+    """Solve the compositions in `some`, which may come onto the hull side by side: each is a column of the others'."""
+    for i in range(count):
+        composition = np.int64(m.some[i])
+        set_flags(m, composition, True, m.pool_h[2 * composition + FLAGS] & VERTEX != 0)
+    for i in range(count):
+        composition = np.int64(m.some[i])
+        system = np.int64(m.pool_h[2 * composition + SYSTEM])
+        key = m.pool[system + KEY]
+        d = size_of(key)
+        solve(m, composition, key, d, gather(m, key, d, system, composition))
+    for i in range(count):
+        judge(m, np.int64(m.some[i]), kind, step)

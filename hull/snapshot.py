@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tokenize
 import zipfile
 import zlib
-from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hull.atomic import atomic_file
-from hull.entries import Formula, HullError
-from hull.landscape import Landscape
+from hull.memory import COUNTER_OF, MASK_OF, empty_memory
 from hull.store import HullStore
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_KEPT = (  # of Memory; everything else is scratch
+    *("counters", "pool", "columns", "free_blocks", "links", "pairs", "triples", "references", "entries", "wide"),
+    *MASK_OF,
+)
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -46,35 +49,27 @@ def load(path: str | os.PathLike[str]) -> tuple[HullStore, int]:
             with np.load(file, allow_pickle=False) as archive:
                 arrays: Arrays = {name: archive[name] for name in archive.files}
             return _store_of(arrays), int(arrays["log_position"])
-        except DamagedSnapshot:
-            raise
+        except DamagedSnapshot as damaged:
+            raise DamagedSnapshot(f"{path} is not a readable snapshot: {damaged}") from damaged
         except (
             *(zipfile.BadZipFile, zlib.error, EOFError, OSError),  # the container
             *(ValueError, KeyError, TypeError, IndexError, AttributeError, SyntaxError),  # an array's header, or none
+            tokenize.TokenError,
             *(NotImplementedError, RuntimeError, OverflowError, MemoryError),  # absurd methods, ciphers and sizes
         ) as error:
             raise DamagedSnapshot(f"{path} is not a readable snapshot: {error}") from error
 
 
 def _arrays_of(store: HullStore, log_position: int) -> Arrays:
-    """By formula, and entries by (energy, id) within: the same store gives the same bytes."""
-    compositions = [store.landscape.compositions[formula] for formula in sorted(store.landscape.compositions)]
-    amounts = list(chain.from_iterable(one.formula.amounts for one in compositions))
-    polymorphs = list(chain.from_iterable(one.polymorphs for one in compositions))
-    potentials = [one.system.potentials[one.row] for one in compositions]
-    return {
+    """What the memory holds, without spare room and scratch."""
+    memory = store.memory
+    arrays: Arrays = {name: getattr(memory, name) for name in _KEPT}
+    for name, (counter, width) in COUNTER_OF.items():
+        arrays[name] = arrays[name][: int(memory.counters[counter]) * width]
+    return arrays | {
         "format_version": np.array(FORMAT_VERSION),
         "scale": np.array(store.scale),
         "log_position": np.array(log_position, dtype=np.int64),
-        "amounts": np.array(amounts, dtype=np.int64).reshape(-1, 2),
-        "amount_offsets": _offsets([len(one.formula.amounts) for one in compositions]),
-        "entry_ids": np.array([entry_id for _, entry_id in polymorphs], dtype=np.int64),
-        "energies": np.array([energy for energy, _ in polymorphs], dtype=np.float64),
-        "entry_offsets": _offsets([len(one.polymorphs) for one in compositions]),
-        "hull": np.array([one.system.hull[one.row] for one in compositions], dtype=np.float64),
-        "potentials": np.concatenate([*potentials, np.zeros(0)]),
-        "near": np.array([one.is_near for one in compositions], dtype=np.bool_),
-        "vertex": np.array([one.is_vertex for one in compositions], dtype=np.bool_),
     }
 
 
@@ -83,24 +78,15 @@ def _store_of(arrays: Arrays) -> HullStore:
         raise DamagedSnapshot("the checksum is not that of the arrays")
     if int(arrays["format_version"]) != FORMAT_VERSION:
         raise DamagedSnapshot(f"format version {arrays['format_version']}, not {FORMAT_VERSION}")
-    landscape = Landscape()
-    polymorphs = list(zip(arrays["energies"].tolist(), arrays["entry_ids"].tolist(), strict=True))
-    spans = zip(pairwise(arrays["amount_offsets"].tolist()), pairwise(arrays["entry_offsets"].tolist()), strict=True)
-    try:
-        for number, ((start, end), (first, last)) in enumerate(spans):
-            formula = Formula(tuple((element, amount) for element, amount in arrays["amounts"][start:end].tolist()))
-            composition = landscape.add(formula)
-            composition.polymorphs.extend(polymorphs[first:last])
-            composition.set_energy()
-            composition.set_hull(float(arrays["hull"][number]), arrays["potentials"][start:end])
-            composition.set_flags(near=bool(arrays["near"][number]), vertex=bool(arrays["vertex"][number]))
-    except HullError as error:
-        raise DamagedSnapshot(str(error)) from error
-    return HullStore(str(arrays["scale"]), landscape=landscape)
-
-
-def _offsets(lengths: list[int]) -> NDArray[np.int64]:
-    return np.cumsum([0, *lengths], dtype=np.int64)
+    empty = empty_memory()
+    kept = {name: np.ascontiguousarray(arrays[name]) for name in _KEPT}
+    for name, array in kept.items():
+        if array.dtype != getattr(empty, name).dtype:
+            raise DamagedSnapshot(f"{name} holds {array.dtype}, not {getattr(empty, name).dtype}")
+    for name, mask in MASK_OF.items():
+        if len(kept[name]) != kept["counters"][mask] + 1:
+            raise DamagedSnapshot(f"{name} has {len(kept[name])} slots, not {kept['counters'][mask] + 1}")
+    return HullStore(str(arrays["scale"]), memory=empty._replace(**kept))
 
 
 def _checksum(arrays: Arrays) -> str:
@@ -109,5 +95,5 @@ def _checksum(arrays: Arrays) -> str:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {arrays[name].shape}\n".encode())
-        digest.update(array.tobytes())
+        digest.update(array.tobytes() if array.dtype.kind == "U" else array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

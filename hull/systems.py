@@ -1,222 +1,235 @@
-"""Chemical systems: the compositions of each set of elements, as arrays, and which systems contain which."""
+"""Chemical systems: their records, and which systems contain which."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
-from itertools import combinations
-from math import isnan
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hull.entries import Formula
-from hull.simplex import Floats
+from hull.compiled import inner
+from hull.hashing import EMPTY, has_tag, hash_of, item_of, put
+from hull.memory import (
+    BLOCK,
+    CAPACITY,
+    CHUNK,
+    FIRST,
+    KEY,
+    LAST_SYSTEM,
+    LINKS_USED,
+    MEMBERS,
+    N_SYSTEMS,
+    NEXT_SYSTEM,
+    PAIR,
+    PAIR_LENGTH,
+    PAIR_LIST,
+    PLACES,
+    POOL_USED,
+    SYSTEM_MASK,
+    SYSTEM_WORDS,
+    TRIPLE,
+    TRIPLE_MASK,
+    TRIPLES_USED,
+)
 
-Elements = tuple[int, ...]  # atomic numbers, ascending
-Rows = NDArray[np.intp]
-
-
-@dataclass(slots=True, eq=False)
-class Composition:
-    """One composition of the store: where its numbers lie, and its polymorphs from the lowest up."""
-
-    formula: Formula
-    system: System
-    row: int
-    polymorphs: list[tuple[float, int]]  # (eV/atom, entry id), ascending; empty once all are withdrawn
-
-    @property
-    def lowest_energy(self) -> float:
-        """eV/atom; inf without polymorphs."""
-        return self.polymorphs[0][0] if self.polymorphs else float("inf")
-
-    @property
-    def hull_energy(self) -> float | None:
-        """eV/atom, leave-one-out; None for an element or a missing reference."""
-        energy = float(self.system.hull[self.row])
-        return None if isnan(energy) else energy
-
-    @property
-    def is_vertex(self) -> bool:
-        return bool(self.system.vertex[self.row])
-
-    @property
-    def is_near(self) -> bool:
-        return bool(self.system.near[self.row])
-
-    def set_energy(self) -> None:
-        """Tell the system of the lowest polymorph."""
-        self.system.energies[self.row] = self.lowest_energy
-        self.system.changed()
-
-    def set_flags(self, *, near: bool, vertex: bool) -> None:
-        self.system.near[self.row], self.system.vertex[self.row] = near, vertex
-        self.system.changed()
-
-    def set_hull(self, energy: float, potentials: Floats | float) -> None:
-        """eV/atom; nan for undefined."""
-        self.system.hull[self.row] = energy
-        self.system.potentials[self.row] = potentials
+_LENGTH = 0xFFFFFFFF  # the lower half of a word that holds a list
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The competing phases of one linear programme."""
-
-    fractions: Floats  # shape (n, d)
-    energies: Floats  # eV/atom, shape (n,)
-    blocks: tuple[tuple[System, Rows], ...]  # where the columns come from, in order
-
-    def composition(self, column: int) -> Composition:
-        for system, rows in self.blocks:
-            if column < len(rows):
-                return system.compositions[int(rows[column])]
-            column -= len(rows)
-        raise IndexError(column)
+@inner
+def size_of(key: Any) -> Any:
+    """The number of elements of a key."""
+    d = 0
+    while key != 0:
+        key >>= 7
+        d += 1
+    return d
 
 
-class System:
-    """The compositions of exactly these d elements. The arrays have a row each, and spare rows at the end."""
-
-    __slots__ = (
-        "_keys",
-        "_order",
-        "_views",
-        "compositions",
-        "elements",
-        "energies",
-        "fractions",
-        "hull",
-        "near",
-        "potentials",
-        "subsystems",
-        "vertex",
-    )
-
-    def __init__(self, elements: Elements) -> None:
-        self.elements = elements
-        self.compositions: list[Composition] = []
-        self.fractions: Floats = np.zeros((4, len(elements)))
-        self.energies: Floats = np.full(4, np.inf)  # eV/atom of the lowest polymorph; inf where there is none
-        self.hull: Floats = np.full(4, np.nan)  # eV/atom, leave-one-out; nan where undefined, and for elements
-        self.potentials: Floats = np.full((4, len(elements)), np.nan)  # eV/atom, the duals of that programme
-        self.near: NDArray[np.bool_] = np.zeros(4, dtype=np.bool_)  # on the hull or within a hair of it
-        self.vertex: NDArray[np.bool_] = np.zeros(4, dtype=np.bool_)
-        self.subsystems: list[tuple[System, Rows]] = []  # with the places of their elements; itself included
-        self._keys: list[Formula] = []
-        self._order: Rows = np.zeros(0, dtype=np.intp)  # rows by formula, so that no answer depends on arrival
-        self._views: dict[bool, tuple[Rows, Floats, Floats]] = {}
-
-    def composition(self, formula: Formula) -> Composition:
-        """The row of a formula, a new one where it never was here."""
-        place = bisect_left(self._keys, formula)
-        if place < len(self._keys) and self._keys[place] == formula:
-            return self.compositions[int(self._order[place])]
-        row = len(self.compositions)
-        if row == len(self.energies):
-            self._grow()
-        self.fractions[row] = fractions_of(formula)
-        self._keys.insert(place, formula)
-        self._order = np.insert(self._order, place, row)
-        self.compositions.append(Composition(formula, self, row, []))
-        return self.compositions[row]
-
-    def changed(self) -> None:
-        """An energy or a `near` flag is not what it was."""
-        self._views.clear()
-
-    def columns(self, *, everything: bool) -> tuple[Rows, Floats, Floats]:
-        """Rows, fractions and energies by formula: of all compositions, or of those near the hull."""
-        view = self._views.get(everything)
-        if view is None:
-            rows = self._order[(np.isfinite(self.energies) if everything else self.near)[self._order]]
-            view = self._views[everything] = (rows, self.fractions[rows], self.energies[rows])
-        return view
-
-    def _grow(self) -> None:
-        spare = len(self.energies)
-        self.fractions = np.concatenate([self.fractions, np.zeros_like(self.fractions)])
-        self.energies = np.concatenate([self.energies, np.full(spare, np.inf)])
-        self.hull = np.concatenate([self.hull, np.full(spare, np.nan)])
-        self.potentials = np.concatenate([self.potentials, np.full_like(self.potentials, np.nan)])
-        self.near = np.concatenate([self.near, np.zeros(spare, dtype=np.bool_)])
-        self.vertex = np.concatenate([self.vertex, np.zeros(spare, dtype=np.bool_)])
+@inner
+def element_at(key: Any, place: Any) -> Any:
+    return (key >> (7 * place)) & 127
 
 
-class Lattice:
-    """Every chemical system that was ever used, and the order between them."""
+@inner
+def is_subset(small: Any, large: Any) -> Any:
+    """Whether a key's elements are all among another's."""
+    while small != 0:
+        while large != 0 and (large & 127) < (small & 127):
+            large >>= 7
+        if large == 0 or (large & 127) != (small & 127):
+            return False
+        small >>= 7
+        large >>= 7
+    return True
 
-    def __init__(self) -> None:
-        self.systems: dict[Elements, System] = {}
-        self._containing: dict[Elements, list[tuple[System, Rows]]] = {}
 
-    def system(self, elements: Elements) -> System:
-        """The system of these elements, made if it is new."""
-        found = self.systems.get(elements)
-        if found is not None:
-            return found
-        system = self.systems[elements] = System(elements)
-        system.subsystems = list(self.below(elements))
-        for subset, places in _subsets(elements):
-            self._containing.setdefault(subset, []).append((system, places))
-        for larger, places in self._containing[elements]:
-            if larger is not system:
-                insort(larger.subsystems, (system, places), key=_rank)
+@inner
+def find_system(m: Any, key: Any) -> Any:
+    """The system of a key, or 0."""
+    if key < PLACES * PLACES:
+        return np.int64(m.pairs[pair_of(key) * PAIR])
+    hashed, mask = hash_of(key, key), m.counters[SYSTEM_MASK]
+    place = hashed & mask
+    while m.system_table[place] != EMPTY:
+        slot = m.system_table[place]
+        if has_tag(slot, hashed) and m.pool[item_of(slot) + KEY] == key:
+            return item_of(slot)
+        place = (place + 1) & mask
+    return np.int64(0)
+
+
+@inner
+def pair_of(key: Any) -> Any:
+    """Where the key of one element or two stands among the pairs."""
+    low, high = key & 127, key >> 7
+    return low * PLACES + (high if high else low)
+
+
+@inner
+def add_system(m: Any, key: Any) -> Any:
+    """A new system. Room must be there."""
+    system = m.counters[POOL_USED]
+    m.counters[POOL_USED] += SYSTEM_WORDS
+    m.counters[N_SYSTEMS] += 1
+    m.pool[system + KEY] = key
+    for half in (FIRST, MEMBERS, BLOCK, CAPACITY):
+        m.pool_h[2 * system + half] = 0
+    m.pool_h[2 * system + NEXT_SYSTEM] = np.int32(m.counters[LAST_SYSTEM])
+    m.counters[LAST_SYSTEM] = system
+    if key < PLACES * PLACES:
+        m.pairs[pair_of(key) * PAIR] = np.int32(system)
         return system
-
-    def below(self, elements: Elements) -> Iterator[tuple[System, Rows]]:
-        """The systems of these elements and of every subset, small ones first, with the places of their elements."""
-        for subset, places in _subsets(elements):
-            if subset in self.systems:
-                yield self.systems[subset], places
-
-    def above(self, elements: Elements) -> list[tuple[System, Rows]]:
-        """The systems that contain these elements, with the places of these among theirs; itself included."""
-        return self._containing.get(elements, [])
-
-    def columns(self, elements: Elements, *, everything: bool, without: Composition | None) -> Columns:
-        """The phases that compete at a composition of these elements, in an order that only the set decides."""
-        known = self.systems.get(elements)
-        blocks, fractions, energies = [], [], []
-        for system, places in known.subsystems if known else self.below(elements):
-            rows, inside, energy = system.columns(everything=everything)
-            if without is not None and without.system is system:
-                kept = rows != without.row
-                rows, inside, energy = rows[kept], inside[kept], energy[kept]
-            block = np.zeros((len(rows), len(elements)))
-            block[:, places] = inside
-            blocks.append((system, rows))
-            fractions.append(block)
-            energies.append(energy)
-        return Columns(np.concatenate(fractions), np.concatenate(energies), tuple(blocks))
+    put(m.system_table, m.counters[SYSTEM_MASK], hash_of(key, key), system)
+    _link(m, key, system)
+    return system
 
 
-def elements_of(formula: Formula) -> Elements:
-    """Atomic numbers, ascending."""
-    return tuple(number for number, _ in formula.amounts)
+@inner
+def _link(m: Any, key: Any, system: Any) -> None:
+    """Note a system of three elements and more in the lists of its pairs and triples."""
+    d = size_of(key)
+    for i in range(d):
+        for j in range(i + 1, d):
+            low, high = element_at(key, i), element_at(key, j)
+            pair = (low * PLACES + high) * PAIR
+            length = np.int64(m.pairs[pair + PAIR_LENGTH])
+            m.pairs[pair + PAIR_LIST] = _push(m, m.pairs[pair + PAIR_LIST], length, system)
+            m.pairs[pair + PAIR_LENGTH] = length + 1
+            if d == 3:
+                continue
+            for k in range(j + 1, d):
+                triple = _triple(m, low | (high << 7) | (element_at(key, k) << 14))
+                word = triple * TRIPLE + (1 if d == 4 else 2)
+                length = m.triples[word] & _LENGTH
+                chunk = _push(m, np.int32(m.triples[word] >> 32), length, system)
+                m.triples[word] = (np.int64(chunk) << 32) | (length + 1)
 
 
-def fractions_of(formula: Formula) -> Floats:
-    """Atomic fractions in the order of the atomic numbers."""
-    amounts = np.array([amount for _, amount in formula.amounts], dtype=np.float64)
-    return amounts / amounts.sum()  # type: ignore[no-any-return]
+@inner
+def _push(m: Any, chunk: Any, length: Any, system: Any) -> Any:
+    """Append to a list; says in which chunk it goes on."""
+    place = length % (CHUNK - 1)
+    if place == 0:
+        new = m.counters[LINKS_USED]
+        m.counters[LINKS_USED] += 1
+        m.links[new * CHUNK + CHUNK - 1] = chunk
+        chunk = np.int32(new)
+    m.links[np.int64(chunk) * CHUNK + place] = system
+    return chunk
 
 
-def _rank(item: tuple[System, Rows]) -> tuple[int, Elements]:
-    elements = item[0].elements
-    return len(elements), elements
+@inner
+def find_triple(m: Any, key: Any) -> Any:
+    """The node of three elements, or 0."""
+    hashed, mask = hash_of(key, key), m.counters[TRIPLE_MASK]
+    place = hashed & mask
+    while m.triple_table[place] != EMPTY:
+        slot = m.triple_table[place]
+        if has_tag(slot, hashed) and m.triples[item_of(slot) * TRIPLE] == key:
+            return item_of(slot)
+        place = (place + 1) & mask
+    return np.int64(0)
 
 
-def _subsets(elements: Elements) -> Iterator[tuple[Elements, Rows]]:
-    """Every subset but the empty one, small ones first, with the places of its elements."""
-    for chosen, places in _choices(len(elements)):
-        yield tuple(elements[place] for place in chosen), places
+@inner
+def _triple(m: Any, key: Any) -> Any:
+    """The node of three elements, made if it is new."""
+    node = find_triple(m, key)
+    if node == 0:
+        node = m.counters[TRIPLES_USED]
+        m.counters[TRIPLES_USED] += 1
+        m.triples[node * TRIPLE] = key
+        m.triples[node * TRIPLE + 1] = 0
+        m.triples[node * TRIPLE + 2] = 0
+        put(m.triple_table, m.counters[TRIPLE_MASK], hash_of(key, key), node)
+    return node
 
 
-@cache
-def _choices(count: int) -> tuple[tuple[tuple[int, ...], Rows], ...]:
-    chosen = (places for size in range(1, count + 1) for places in combinations(range(count), size))
-    return tuple((places, np.array(places, dtype=np.intp)) for places in chosen)
+@inner
+def systems_above(m: Any, key: Any) -> Any:
+    """Write every system that contains all elements of a key and more into `above`; says how many there are."""
+    d = size_of(key)
+    if d == 1:
+        return _above_element(m, key)
+    if d == 2:
+        pair = pair_of(key) * PAIR
+        return _read_list(m, m.pairs[pair + PAIR_LIST], np.int64(m.pairs[pair + PAIR_LENGTH]), np.int64(0))
+    if d == 3:
+        node = find_triple(m, key)
+        if node == 0:
+            return np.int64(0)
+        first, second = m.triples[node * TRIPLE + 1], m.triples[node * TRIPLE + 2]
+        count = _read_list(m, np.int32(first >> 32), first & _LENGTH, np.int64(0))
+        return _read_list(m, np.int32(second >> 32), second & _LENGTH, count)
+    return _above_many(m, key, d)
+
+
+@inner
+def _read_list(m: Any, chunk: Any, length: Any, count: Any) -> Any:
+    """Copy a list; says how many systems there are now."""
+    left = length
+    while left > 0:
+        here = left - (left - 1) // (CHUNK - 1) * (CHUNK - 1)
+        start = np.int64(chunk) * CHUNK
+        for i in range(here):
+            m.above[count] = m.links[start + i]
+            count += 1
+        left -= here
+        chunk = m.links[start + CHUNK - 1]
+    return count
+
+
+@inner
+def _above_element(m: Any, key: Any) -> Any:
+    """Of all systems."""
+    count = np.int64(0)
+    system = m.counters[LAST_SYSTEM]
+    while system != 0:
+        other = m.pool[system + KEY]
+        if other != key and is_subset(key, other):
+            m.above[count] = system
+            count += 1
+        system = np.int64(m.pool_h[2 * system + NEXT_SYSTEM])
+    return count
+
+
+@inner
+def _above_many(m: Any, key: Any, d: Any) -> Any:
+    """Of four elements and more: the shortest list of their triples holds them all."""
+    best, shortest = np.int64(0), np.int64(1) << 40
+    for i in range(d):
+        for j in range(i + 1, d):
+            for k in range(j + 1, d):
+                node = find_triple(m, element_at(key, i) | (element_at(key, j) << 7) | (element_at(key, k) << 14))
+                length = m.triples[node * TRIPLE + 2] & _LENGTH if node else np.int64(0)
+                if length == 0:
+                    return np.int64(0)
+                if length < shortest:
+                    best, shortest = node, length
+    _read_list(m, np.int32(m.triples[best * TRIPLE + 2] >> 32), shortest, np.int64(0))
+    count = np.int64(0)
+    for i in range(shortest):
+        other = m.pool[np.int64(m.above[i]) + KEY]
+        if other != key and is_subset(key, other):
+            m.above[count] = m.above[i]
+            count += 1
+    return count
