@@ -64,9 +64,10 @@ def test_a_solution_proves_itself_by_mixture_and_duals(programme):
 
 @st.composite
 def exact_programmes(draw):
-    """Up to seven elements, many ties: columns and target as fractions, energies as multiples of 1/64."""
-    dimension = draw(st.integers(1, 7))
-    row = st.lists(st.sampled_from([0, 0, 1, 1, 2, 3, 5]), min_size=dimension, max_size=dimension).filter(any)
+    """Up to nine elements, ties, cells of thousands of atoms: columns and target as fractions, energies in 1/64 eV."""
+    dimension = draw(st.integers(1, 9))
+    counts = st.sampled_from(draw(st.sampled_from([[0, 0, 1, 1, 2, 3, 5], [0, 0, 1, 7, 197, 200, 9999]])))
+    row = st.lists(counts, min_size=dimension, max_size=dimension).filter(any)
     amounts = np.eye(dimension, dtype=int).tolist() + draw(st.lists(row, max_size=20))
     columns = [tuple(Fraction(count, sum(counts)) for count in counts) for counts in amounts]
     energy = st.integers(*draw(st.sampled_from([(0, 0), (-2, 0), (-200, 100)]))).map(lambda step: Fraction(step, 64))
