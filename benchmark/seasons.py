@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from django.db import transaction
 from django.utils import timezone
 
 from benchmark.workload import ELEMENTS, Floats, Keys, Workload, composition_keys, take
@@ -62,8 +63,9 @@ def fill(made: Made, folder: Path) -> Season:
     shards = [_shard(join(season, User.objects.create_user(f"member-{n}"))) for n in range(N_MEMBERS)]
     rows = enumerate(zip(made.formulas, made.energies_per_atom, strict=True), start=1)
     while some := list(islice(rows, _CHUNK)):
-        bulk.insert(RelaxationFact, _FACT, list(_facts(season, some)))
-        bulk.insert(Candidate, _CANDIDATE, list(_candidates(season, shards, some)))
+        with transaction.atomic():
+            bulk.insert(RelaxationFact, _FACT, list(_facts(season, some)))
+            bulk.insert(Candidate, _CANDIDATE, list(_candidates(season, shards, some)))
     Season.objects.filter(pk=season.pk).update(next_arrival=len(made.formulas) + 1)
     return season
 

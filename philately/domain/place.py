@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from django.db import transaction
 
-from philately.domain import hull_snapshots, outcomes
+from philately.domain import bulk, hull_snapshots, outcomes
 from philately.domain.locks import LockLost, lock
 from philately.domain.outcomes import Placed
 from philately.domain.recall import Judged, finds_and_ledger, open_systems, phases_near
@@ -178,6 +178,7 @@ def _fold(run: Run, hold: Held) -> Fold:
     state = (run.pk, run.placed_to, run.log_position)
     if _warm is not None and (_warm.run, _warm.placed_to, _warm.log_position) == state:
         return _warm.fold
+    bulk.make_room()
     rules = Rules.from_json(run.rules)
     memory = Memory(Ledger(rules.points), open_systems(run))
     hull = hull_snapshots.load_or_rebuild(run, partial(hull_of, run, keep=hold.keep), keep=hold.keep)
