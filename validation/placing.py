@@ -22,6 +22,8 @@ from validation.verdicts import Arrival, Change, LogItem, Outcome, Verdict, text
 
 __all__ = ["Arrival", "Change", "Fold", "KeptPhase", "LogItem", "Memory", "Outcome", "Verdict"]
 
+_ROUNDING_EV = 1e-6  # eV/atom, far above that of a hull
+
 
 class Fold:
     """The state between two placements: hull, memory and the number of the next phase.
@@ -58,8 +60,10 @@ class Fold:
     def judge(self, arrival: Arrival) -> Outcome:
         """All but the points. The memory must have the phases of the arrival's formula near it in energy."""
         formation = self.grounds.formation_energy_per_atom(arrival.formula, arrival.energy_per_atom)
-        position = self.hull.position(arrival.formula, arrival.energy_per_atom)
         matched = self._match(arrival)
+        if matched is None and formation is not None and self._is_inconspicuous(arrival, formation):
+            return self._accept(arrival, formation)
+        position = self.hull.position(arrival.formula, arrival.energy_per_atom)
         if matched is not None:
             return self._duplicate(arrival, matched, formation, position)
         if formation is None:
@@ -73,7 +77,7 @@ class Fold:
         if held := self._held(arrival, formation, position):
             phase = self._new_phase(arrival, in_hull=False)
             return self._outcome(Verdict.HELD, phase, formation, position, sentence=held)
-        return self._accept(arrival, formation, position)
+        return self._accept(arrival, formation)
 
     def award(self, arrival: Arrival, outcome: Outcome) -> tuple[Award, ...]:
         """The points of what was judged, in the order of arrival. The memory must have the ledger of the arrival's
@@ -125,6 +129,14 @@ class Fold:
         sentence = f"the release has no reference for {missing}, so its distances are undefined"
         return self._outcome(Verdict.UNDEFINED, phase, None, position, sentence=sentence)
 
+    def _is_inconspicuous(self, arrival: Arrival, formation: float) -> bool:
+        """Whether its formation energy alone shows that it is neither rejected nor held, wherever the hull is: that is
+        never above the elements, so nothing lowers it by more than its formation energy. Then its position need not be
+        asked for twice."""
+        rules = self.rules
+        lowest = max(rules.held_formation_energy_ev_per_atom, rules.held_on_arrival_ev_per_atom) + _ROUNDING_EV
+        return not arrival.formula.is_element and lowest < formation <= rules.max_formation_energy_ev_per_atom
+
     def _held(self, arrival: Arrival, formation: float, position: Position) -> str:
         """Why an organiser must look first; empty where nothing is suspicious."""
         rules = self.rules
@@ -144,14 +156,14 @@ class Fold:
             return f"it lowers the hull by {-on_arrival:.3f} eV/atom (limit {-limit:g}); an organiser looks at it"
         return ""
 
-    def _accept(self, arrival: Arrival, formation: float, position: Position) -> Outcome:
+    def _accept(self, arrival: Arrival, formation: float) -> Outcome:
         phase = self._new_phase(arrival, in_hull=True)
         insertion = self.hull.insert(Entry(phase.number, arrival.formula, arrival.energy_per_atom))
         return self._outcome(
-            self._class(position),
+            self._class(insertion.on_arrival),
             phase,
             formation,
-            position,
+            insertion.on_arrival,
             log=self._log(insertion),
             points=self._moved(insertion),
         )

@@ -366,6 +366,25 @@ def test_a_restored_fold_goes_on_exactly_as_the_one_that_never_stopped(
     ]
 
 
+@given(drawn=ARRIVALS, deep=st.lists(st.sampled_from([-400, -335, -330, -200]), max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_a_position_is_that_before_the_arrival_and_what_lowers_the_hull_by_too_much_is_never_accepted(
+    drawn: list[tuple[str, int, int, Callable[[str], Crystal]]], deep: list[int]
+) -> None:
+    fold = Fold.on(_release(Coverage.FULL, compounds=[("ClK", -1.51)]), RULES)
+    drawn = [*drawn, *(("ClNa", step, ANN, _other_crystal) for step in deep)]
+    for number, (formula, step, member, crystal) in enumerate(drawn, 1):
+        arrival = _arrival(number, _energy(formula, step), formula=formula, member=member, crystal=crystal)
+        before = fold.hull.position(arrival.formula, arrival.energy_per_atom)
+
+        outcome = fold.place(arrival)
+
+        on_arrival = before.e_above_hull_on_arrival
+        assert outcome.position == before
+        if on_arrival is not None and on_arrival < RULES.held_on_arrival_ev_per_atom:
+            assert outcome.verdict in (Verdict.HELD, Verdict.DUPLICATE)
+
+
 @pytest.mark.parametrize("stable", [10.0, 0.0])
 @pytest.mark.parametrize("opening", [OPENED_BY_REFINEMENT, OPENED_AT_ONCE], ids=["refined", "at once"])
 def test_a_restored_fold_knows_which_systems_are_open(opening: Sequence[Arrival], stable: float) -> None:
