@@ -139,7 +139,17 @@ class RelaxationGeometryAdmin(ReadOnly):
 
 @admin.register(models.Run)
 class RunAdmin(ReadOnly):
-    list_display = ("id", "season", "number", "release", "rules_digest", "placed_to", "log_position", "created_at")
+    list_display = (
+        "id",
+        "season",
+        "number",
+        "release",
+        "rules_digest",
+        "placed_to",
+        "log_position",
+        "reason",
+        "created_at",
+    )
     list_select_related = ("season", "release")
 
 
