@@ -28,11 +28,16 @@ $(VENV)/.dev: requirements.txt requirements-dev.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/.runtime
 
-demo: $(VENV)/.runtime
+# compiled once an installation, and again after a change of the hull; whoever calls it uncompiled waits instead
+$(VENV)/.hull: $(VENV)/.runtime $(wildcard hull/*.py)
+	$(BIN)/python -m hull
+	@touch $@
+
+demo: $(VENV)/.hull
 	@rm -rf data/demo
 	DATA_DIR=data/demo $(BIN)/python manage.py demo $(if $(KEEP),--keep) $(if $(PORT),--port $(PORT))
 
-serve: $(VENV)/.runtime
+serve: $(VENV)/.hull
 	$(BIN)/python manage.py up --port $(or $(PORT),8000)
 
 lint: $(VENV)/.dev
@@ -46,10 +51,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint
+test: lint $(VENV)/.hull
 	$(BIN)/pytest -n 2 --dist loadfile --durations 12
 
-test-full: lint
+test-full: lint $(VENV)/.hull
 	$(BIN)/pytest -n 2 --dist loadfile --durations 12 -m "slow or not slow"
 
 clean:

@@ -21,6 +21,7 @@ from hull.entries import (
 
 BITS = 7
 LARGEST_AMOUNT = 127
+_MANY = 16  # formulas, from which on arrays are quicker than one after the other
 Words = NDArray[np.int64]
 
 _GOOD, _WIDE, _NOT_ASCENDING, _UNKNOWN, _EMPTY, _NO_AMOUNT, _NO_ENERGY = range(7)
@@ -53,12 +54,33 @@ def elements_of(key: int) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def formula_of(key: int, amounts: int, wide: Words) -> Formula:
-    """The formula back. wide: the amounts that do not fit."""
-    numbers = elements_of(key)
+def formulas_of(keys: Words, amounts: Words, wide: Words) -> list[Formula]:
+    """Formulas back, shape (n,). wide: the amounts that do not fit."""
+    if len(keys) < _MANY:
+        return [_formula_of(*row, wide) for row in zip(keys.tolist(), amounts.tolist(), strict=True)]
+    sizes = np.count_nonzero(_unpacked(keys), axis=0).tolist()
+    columns = zip(_unpacked(keys).tolist(), _unpacked(np.maximum(amounts, 0)).tolist(), strict=True)
+    rows = zip(*(zip(*column, strict=True) for column in columns), strict=True)
+    formulas = [Formula.trusted(row[:size]) for row, size in zip(rows, sizes, strict=True)]
+    for place in np.flatnonzero(amounts < 0).tolist():
+        formulas[place] = _formula_of(int(keys[place]), int(amounts[place]), wide)
+    return formulas
+
+
+def _formula_of(key: int, amounts: int, wide: Words) -> Formula:
     if amounts < 0:
-        return Formula.trusted(tuple(zip(numbers, wide[-1 - amounts].tolist(), strict=False)))
-    return Formula.trusted(tuple((number, (amounts >> (BITS * i)) & 127) for i, number in enumerate(numbers)))
+        return Formula.trusted(tuple(zip(elements_of(key), wide[-1 - amounts].tolist(), strict=False)))
+    pairs = []
+    while key:
+        pairs.append((key & LARGEST_AMOUNT, amounts & LARGEST_AMOUNT))
+        key >>= BITS
+        amounts >>= BITS
+    return Formula.trusted(tuple(pairs))
+
+
+def _unpacked(packed_numbers: Words) -> Words:
+    """Shape (9, n)."""
+    return packed_numbers >> (BITS * np.arange(MAX_ELEMENTS))[:, None] & LARGEST_AMOUNT
 
 
 def packed(entries: EntryArrays) -> tuple[Words, Words, Words]:

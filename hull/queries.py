@@ -18,7 +18,6 @@ from hull.compositions import (
     system_of,
 )
 from hull.memory import (
-    AMOUNTS,
     BLOCK,
     BLOCK_WORDS,
     ENERGY,
@@ -41,38 +40,37 @@ from hull.memory import (
 from hull.simplex import OPTIMAL, optimise
 from hull.systems import element_at, find_system, size_of
 
-LOWEST_THERE, HULL_THERE, MET = 0, 1, 2  # what `locate` and `locate_entry` write first: eV/atom; then µ, then fractions
+LOWEST_THERE, HULL_THERE, MET = 0, 1, 2  # what `locate` writes first: eV/atom; then µ, then fractions
 
 
 @kernel
-def locate(address: Any, key: Any, amounts: Any, numbers: Any, owners: Any) -> Any:
+def locate(address: Any, row: Any, key: Any, amounts: Any, numbers: Any, owners: Any) -> Any:
     """The programme at a composition, whether it is in the store or not. Returns the composition, or 0.
 
-    numbers, (3 + 9 + 9): lowest energy there (inf for none), H (nan for an element or undefined), the same as the
-    first; µ; fractions of the mixture. owners, (9): the compositions of the mixture.
+    row: 0, or that of a stored entry of this composition. numbers, (3 + 9 + 9): lowest energy there (inf for none),
+    H (nan for an element or undefined), lowest energy of other entries there; µ; fractions of the mixture. owners,
+    (9): the compositions of the mixture.
     """
     m = tables(address)
     composition = find_composition(m, key, amounts)
     _locate(m, composition, key, amounts, numbers, owners)
+    if row != 0:
+        numbers[MET] = _lowest_but(m, composition, row)
     return composition
 
 
-@kernel
-def locate_entry(address: Any, row: Any, numbers: Any, owners: Any) -> Any:
-    """The same for a stored entry; the third number is the lowest energy of the other entries of its composition."""
-    m = tables(address)
-    composition = composition_of(m, row)
-    _locate(m, composition, m.pool[system_of(m, composition) + KEY], m.pool[composition + AMOUNTS], numbers, owners)
-    numbers[MET] = np.inf
+@inner
+def _lowest_but(m: Any, composition: Any, row: Any) -> Any:
+    """The lowest energy of a composition without one of its entries; inf where it has no other."""
     other = np.int64(m.pool_h[2 * composition + LOWEST])
     if other != row:
-        numbers[MET] = energy_of(m, other)
-        return composition
+        return energy_of(m, other)
+    lowest = np.inf
     other = np.int64(m.pool_h[2 * composition + OTHERS])
     while other != 0:
-        numbers[MET] = min(numbers[MET], energy_of(m, other))
+        lowest = min(lowest, energy_of(m, other))
         other = np.int64(m.entries_h[2 * ENTRY_WORDS * other + ENTRY_NEXT])
-    return composition
+    return lowest
 
 
 @inner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from math import inf, isnan
 
 import numpy as np
@@ -45,6 +45,7 @@ from hull.memory import (
     N_RECORDS,
     N_STALLED,
     PLACES,
+    SYSTEM,
     VERTEX,
     Memory,
     empty_memory,
@@ -111,9 +112,7 @@ class HullStore:
         Raises BadEnergy.
         """
         energy = float(checked_energy(energy_per_atom))
-        key, amounts = self._packed(formula)
-        composition = queries.locate(self._address, key, amounts, self._numbers, self._owners)
-        return self._position(formula, energy, composition)
+        return self._position(formula, energy, self._locate(formula))
 
     def entry_position(self, entry_id: int) -> Position:
         """Where a stored entry sits now; "on arrival" as if it arrived last, against everything else in the store.
@@ -121,8 +120,8 @@ class HullStore:
         That one is None for the only entry of an element: there is nothing to measure it against. Raises UnknownEntry.
         """
         row = self._known_row(entry_id)
-        composition = queries.locate_entry(self._address, row, self._numbers, self._owners)
-        return self._position(self._formula(composition), self._energy(row), composition)
+        formula = self._formula(self._composition(row))
+        return self._position(formula, self._energy(row), self._locate(formula, row))
 
     def e_above_hull(self, entry_id: int) -> float | None:
         """eV/atom, >= 0; None where an element of the entry has no reference. Raises UnknownEntry."""
@@ -165,9 +164,9 @@ class HullStore:
         """The state of every composition, by formula."""
         found = np.empty(self._memory.counters[N_COMPOSITIONS], np.int64)
         queries.compositions_of(self._address, found)
-        formulas = sorted((self._formula(composition), composition) for composition in found.tolist())
-        for formula, composition in formulas:
-            yield self._point(composition, formula)
+        formulas = dict(zip(found.tolist(), self._formulas(found), strict=True))
+        for composition in sorted(formulas, key=lambda one: formulas[one].amounts):
+            yield self._point(composition, formulas[composition])
 
     def stable_entries(self, elements: Iterable[str] | None = None) -> list[int]:
         """Ids of the entries on the hull, ascending: the lowest polymorph by (energy, entry id) of every vertex.
@@ -228,7 +227,7 @@ class HullStore:
         on_arrival = self.position(formula, energy)
         if energy == old:
             return Insertion(on_arrival, (), ())
-        self._grow_for(lambda: landscape.lower_entry(self._address, row, packing.key_of(formula), energy))
+        self._insert_one(entry_id, formula, energy, lowered=row)
         return Insertion(on_arrival, self._take_events(entry_id, EventKind.STABLE), self._moved_formulas())
 
     def withdraw(self, entry_id: int) -> Withdrawal:
@@ -242,12 +241,14 @@ class HullStore:
         return Withdrawal(self._take_events(entry_id, EventKind.RESTORED), self._moved_formulas())
 
     def _insert(self, entry: Entry) -> Insertion:
-        energy = float(entry.energy_per_atom)
-        on_arrival = self.position(entry.formula, energy)
-        key, amounts = packing.key_of(entry.formula), self._kept_amounts(entry.formula)
-        one = (np.array([entry.entry_id]), np.array([key]), np.array([amounts]), np.array([energy]), np.empty((1, 2)))
-        self._insert_all(*one)
+        on_arrival = self.position(entry.formula, entry.energy_per_atom)
+        self._insert_one(entry.entry_id, entry.formula, entry.energy_per_atom)
         return Insertion(on_arrival, self._take_events(entry.entry_id, EventKind.STABLE), self._moved_formulas())
+
+    def _insert_one(self, entry_id: int, formula: Formula, energy: float, *, lowered: int = 0) -> None:
+        key, amounts = packing.key_of(formula), self._kept_amounts(formula)
+        ids, keys, shapes = np.array([[entry_id], [key], [amounts]], dtype=np.int64)
+        self._insert_all(ids, keys, shapes, np.array([energy], dtype=np.float64), np.empty((1, 2)), lowered=lowered)
 
     def _insert_all(
         self,
@@ -256,10 +257,14 @@ class HullStore:
         amounts: NDArray[np.int64],
         energies: NDArray[np.float64],
         arrivals: NDArray[np.float64],
+        *,
+        lowered: int = 0,
     ) -> None:
         start = 0
         while start < len(ids):
-            start, short, needed = landscape.insert_many(self._address, ids, keys, amounts, energies, start, arrivals)
+            start, short, needed = landscape.insert_many(
+                self._address, ids, keys, amounts, energies, start, arrivals, lowered
+            )
             if short != ENOUGH:
                 self._grow(short, needed)
 
@@ -268,14 +273,6 @@ class HullStore:
     def _grow(self, what: int, needed: int) -> None:
         self._memory = grown(self._memory, what, needed)
         self._address = self._memory.addresses()
-
-    def _grow_for(self, change: Callable[[], tuple[int, int]]) -> None:
-        """Do a change, as soon as there is room."""
-        while True:
-            short, needed = change()
-            if short == ENOUGH:
-                return
-            self._grow(short, needed)
 
     def _make_room_to_withdraw(self, row: int) -> None:
         """Everything that leans on an entry may come onto the hull without it."""
@@ -302,6 +299,8 @@ class HullStore:
 
     def _take_events(self, by: int, kind: EventKind) -> tuple[Event, ...]:
         rows = self._event_rows()
+        if not len(rows):
+            return ()
         came = sorted(self._ids(rows[rows[:, 0] != DETHRONED, 1]).tolist())
         left = sorted(self._ids(rows[rows[:, 0] == DETHRONED, 1]).tolist())
         return (
@@ -317,9 +316,9 @@ class HullStore:
         return moved
 
     def _moved_formulas(self) -> tuple[Formula, ...]:
-        formulas = tuple(sorted(self._formula(composition) for composition in self._take_moved().tolist()))
+        formulas = sorted(self._formulas(self._take_moved()), key=_amounts)
         self._settle()
-        return formulas
+        return tuple(formulas)
 
     def _settle(self) -> None:
         """Raises Stalled if a programme did not come to an end: this store is to be built anew then."""
@@ -383,10 +382,17 @@ class HullStore:
         ids: NDArray[np.int64] = self._memory.entries[rows.astype(np.int64) * ENTRY_WORDS + ENTRY_ID]
         return ids
 
-    def _formula(self, composition: int) -> Formula:
+    def _formulas(self, compositions: NDArray[np.int64]) -> list[Formula]:
         pool = self._memory.pool
-        system = int(pool[composition + 3]) & 0xFFFFFFFF
-        return packing.formula_of(int(pool[system + KEY]), int(pool[composition + AMOUNTS]), self._memory.wide)
+        systems = pool.view(np.int32)[2 * compositions + SYSTEM]
+        return packing.formulas_of(pool[systems + KEY], pool[compositions + AMOUNTS], self._memory.wide)
+
+    def _formula(self, composition: int) -> Formula:
+        return self._formulas(np.array([composition]))[0]
+
+    def _locate(self, formula: Formula, row: int = 0) -> int:
+        """The composition, or 0; the programme's numbers in `_numbers` and `_owners`."""
+        return int(queries.locate(self._address, row, *self._packed(formula), self._numbers, self._owners))
 
     def _point(self, composition: int, formula: Formula) -> HullPoint:
         energy, hull = self._memory.pool[composition : composition + 2].view(np.float64).tolist()
@@ -422,6 +428,11 @@ class HullStore:
     def _lowest_entry(self, composition: int) -> int:
         row = int(self._memory.pool[composition + 4]) & 0xFFFFFFFF
         return int(self._memory.entries[row * ENTRY_WORDS + ENTRY_ID])
+
+
+def _amounts(formula: Formula) -> tuple[tuple[int, int], ...]:
+    """The order of formulas, without the detour over their own comparison."""
+    return formula.amounts
 
 
 def _checked_id(entry_id: int) -> int:
