@@ -187,3 +187,14 @@ def _is_count(amount: int) -> bool:
         return operator.index(amount) > 0 and not isinstance(amount, bool)
     except TypeError:
         return False
+
+
+def checked_id(entry_id: int) -> int:
+    """The id itself; raises BadEntryId where it is no whole number of 64 bits."""
+    try:
+        number = operator.index(entry_id)
+    except TypeError:
+        raise BadEntryId(f"{entry_id!r} is no entry id: these are whole numbers") from None
+    if not -(2**63) <= number < 2**63:
+        raise BadEntryId(f"{entry_id} is no entry id: these have 64 bits")
+    return number

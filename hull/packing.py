@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,25 @@ def amounts_of(formula: Formula) -> int | None:
             return None
         packed |= amount << (BITS * place)
     return packed
+
+
+def wide_amounts_of(formula: Formula) -> tuple[int, ...]:
+    """The amounts of a formula, nine of them, as a row of `wide`."""
+    amounts = tuple(amount for _, amount in formula.amounts)
+    if max(amounts) >= 2**63:
+        raise BadComposition(f"an amount of {max(amounts)} is more than fits into 64 bits")
+    return amounts + (0,) * (MAX_ELEMENTS - len(amounts))
+
+
+def in_order(formulas: Iterable[Formula]) -> list[Formula]:
+    """Sorted as formulas are, without the detour over their own comparison."""
+    return sorted(formulas, key=lambda formula: formula.amounts)
+
+
+def formula_in(entries: EntryArrays, row: int) -> Formula:
+    """The reduced formula of one entry."""
+    pairs = zip(entries.atomic_numbers[row].tolist(), entries.amounts[row].tolist(), strict=True)
+    return Formula.of({SYMBOLS[number - 1]: amount for number, amount in pairs if number})
 
 
 def elements_of(key: int) -> tuple[int, ...]:

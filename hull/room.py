@@ -86,7 +86,7 @@ def shortage(address: Any, m: Any, key: Any) -> Any:
         return np.int64(MOVED_LIST), c[N_RECORDS] + 1
     if c[N_SYSTEMS] + 1 > address[N_ARRAYS + ABOVE]:
         return np.int64(ABOVE), c[N_SYSTEMS] + 1
-    columns = c[N_NEAR] + c[LARGEST_SYSTEM] + 1 + MAX_ELEMENTS
+    columns = c[N_NEAR] + c[LARGEST_SYSTEM] + 2 + MAX_ELEMENTS
     if columns > address[N_ARRAYS + OWNERS]:
         return np.int64(OWNERS), columns
     if columns * (MAX_ELEMENTS + 1) > address[N_ARRAYS + WORK]:
@@ -111,10 +111,10 @@ def _shortage_of_change(address: Any, m: Any, key: Any) -> Any:
     first = key < PLACES and m.references[key] == np.inf
     if first and c[N_RECORDS] > address[N_ARRAYS + SOME]:
         return np.int64(SOME), c[N_RECORDS]
-    if first and (c[N_RECORDS] + c[LARGEST_SYSTEM] + 1 + MAX_ELEMENTS) > address[N_ARRAYS + OWNERS]:
-        return np.int64(OWNERS), c[N_RECORDS] + c[LARGEST_SYSTEM] + 1 + MAX_ELEMENTS
-    if first and (c[N_RECORDS] + c[LARGEST_SYSTEM] + 1 + MAX_ELEMENTS) * (MAX_ELEMENTS + 1) > address[N_ARRAYS + WORK]:
-        return np.int64(WORK), (c[N_RECORDS] + c[LARGEST_SYSTEM] + 1 + MAX_ELEMENTS) * (MAX_ELEMENTS + 1)
+    if first and (c[N_RECORDS] + c[LARGEST_SYSTEM] + 2 + MAX_ELEMENTS) > address[N_ARRAYS + OWNERS]:
+        return np.int64(OWNERS), c[N_RECORDS] + c[LARGEST_SYSTEM] + 2 + MAX_ELEMENTS
+    if first and (c[N_RECORDS] + c[LARGEST_SYSTEM] + 2 + MAX_ELEMENTS) * (MAX_ELEMENTS + 1) > address[N_ARRAYS + WORK]:
+        return np.int64(WORK), (c[N_RECORDS] + c[LARGEST_SYSTEM] + 2 + MAX_ELEMENTS) * (MAX_ELEMENTS + 1)
     events = (c[N_EVENTS] + 2 + PLACES + (c[N_COMPOSITIONS] if first else c[N_NEAR])) * EVENT
     if events > address[N_ARRAYS + EVENTS]:
         return np.int64(EVENTS), events
@@ -143,6 +143,17 @@ def grown(memory: Memory, what: int, needed: int) -> Memory:
     larger = memory._replace(**replaced)
     _rehash(larger.addresses(), old, table, what)
     return larger
+
+
+def fitted(memory: Memory) -> Memory:
+    """The memory with enough scratch for every question: a snapshot has none."""
+    counters = memory.counters
+    columns = int(counters[N_NEAR] + counters[LARGEST_SYSTEM]) + 2 + MAX_ELEMENTS
+    needs = {ABOVE: int(counters[N_SYSTEMS]) + 1, OWNERS: columns, WORK: columns * (MAX_ELEMENTS + 1)}
+    for what, needed in needs.items():
+        if memory[what].size < needed:
+            memory = grown(memory, what, needed)
+    return memory
 
 
 def _longer(array: Any, needed: int) -> Any:

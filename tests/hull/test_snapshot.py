@@ -155,3 +155,24 @@ def test_a_snapshot_is_as_readable_as_any_file(tmp_path):
 def test_a_file_that_is_not_there_is_an_error_of_the_disk(tmp_path):
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "hull.npz")
+
+
+def test_a_loaded_store_has_room_for_its_largest_programme(tmp_path):
+    store = HullStore("test")
+    elements = [Entry(1, Formula.parse("Li"), 0.0), Entry(2, Formula.parse("O"), 0.0)]
+    curve = [Entry(2 + n, Formula.of({"Li": n, "O": 1}), -n / (n + 1) ** 2) for n in range(1, 400)]
+    store.insert_many(elements + curve)
+    save(store, tmp_path / "hull.npz", log_position=0)
+
+    loaded, _ = load(tmp_path / "hull.npz")
+
+    ternary = Formula.parse("FeLiO")
+    loaded.insert(Entry(900, Formula.parse("Fe"), -1.0))
+    assert loaded.position(ternary, -1.0) == _with_iron(store).position(ternary, -1.0)
+    assert loaded.withdraw(100).events == store.withdraw(100).events
+    assert list(loaded.points()) == list(store.points())
+
+
+def _with_iron(store: HullStore) -> HullStore:
+    store.insert(Entry(900, Formula.parse("Fe"), -1.0))
+    return store

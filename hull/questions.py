@@ -1,0 +1,244 @@
+"""What a hull store is asked: where things lie and what is on the hull. Nothing here changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from math import inf, isnan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hull import packing, queries
+from hull.arrays import Distances, EntryArrays
+from hull.entries import (
+    ATOMIC_NUMBER,
+    SYMBOLS,
+    Formula,
+    UnknownElement,
+    UnknownEntry,
+    checked_energy,
+)
+from hull.memory import (
+    AMOUNTS,
+    ENTRY_ENERGY,
+    ENTRY_ID,
+    ENTRY_WORDS,
+    FLAGS,
+    KEY,
+    LOWEST,
+    MAX_ELEMENTS,
+    N_COMPOSITIONS,
+    N_ENTRIES,
+    N_NEAR,
+    PLACES,
+    SYSTEM,
+    VERTEX,
+    Memory,
+    empty_memory,
+)
+from hull.positions import HullPoint, Position
+from hull.room import fitted
+
+FRACTION_TOLERANCE = 1e-10  # fraction of the atoms below which a phase is no part of a mixture
+
+_QUESTION = -1  # amounts of a formula that is only asked for: row 0 of `wide`
+
+
+class Questions:
+    """The half of a hull store that reads. It keeps the arrays alive whose addresses the kernels are given."""
+
+    def __init__(self, scale: str, *, memory: Memory | None = None) -> None:
+        """memory: of a snapshot; its numbers are believed as they are."""
+        self.scale = scale
+        self._memory = fitted(memory or empty_memory())
+        self._address = self._memory.addresses()
+        self._wide = {tuple(row): -1 - number for number, row in enumerate(self._memory.wide.tolist()) if number}
+        self._numbers, self._owners = np.empty(3 + 2 * MAX_ELEMENTS), np.empty(MAX_ELEMENTS, np.int64)
+
+    def __len__(self) -> int:
+        return int(self._memory.counters[N_ENTRIES])
+
+    def __contains__(self, entry_id: object) -> bool:
+        return isinstance(entry_id, int) and self._row(entry_id) != 0
+
+    @property
+    def memory(self) -> Memory:
+        """Its arrays, to be saved."""
+        return self._memory
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays, spare capacity and scratch included."""
+        return sum(array.nbytes for array in self._memory)
+
+    # -- questions
+
+    def position(self, formula: Formula, energy_per_atom: float) -> Position:
+        """Where an entry of this energy (eV/atom) would sit if it arrived now. Changes nothing.
+
+        The decomposition is the composition's own vertex where there is one, else the leave-one-out optimum; the
+        chemical potentials are always the leave-one-out duals, Σ x µ = H (for an element: its reference).
+        Raises BadEnergy.
+        """
+        energy = float(checked_energy(energy_per_atom))
+        return self._position(formula, energy, self._locate(formula))
+
+    def entry_position(self, entry_id: int) -> Position:
+        """Where a stored entry sits now; "on arrival" as if it arrived last, against everything else in the store.
+
+        That one is None for the only entry of an element: there is nothing to measure it against. Raises UnknownEntry.
+        """
+        row = self._known_row(entry_id)
+        formula = self._formula(self._composition(row))
+        return self._position(formula, self._energy(row), self._locate(formula, row))
+
+    def e_above_hull(self, entry_id: int) -> float | None:
+        """eV/atom, >= 0; None where an element of the entry has no reference. Raises UnknownEntry."""
+        found = np.empty(1)
+        queries.look_up_row(self._address, self._known_row(entry_id), found)
+        return _defined(found[0])
+
+    def stored_e_above_hull(self, entry_ids: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The same for many entries, shape (n,); nan where undefined. Raises UnknownEntry."""
+        ids = np.ascontiguousarray(entry_ids, np.int64)
+        found = np.empty(len(ids))
+        unknown = queries.look_up(self._address, ids, found)
+        if unknown >= 0:
+            raise UnknownEntry(f"entry {ids[unknown]} is not in the store")
+        return found
+
+    def distances(self, entries: EntryArrays) -> Distances:
+        """Where entries would sit if each arrived now, alone. Changes nothing; their ids do not matter.
+
+        Raises BadComposition, UnknownElement or BadEnergy.
+        """
+        keys, amounts, wide = packing.packed(entries)
+        found = np.empty((len(keys), 3))
+        energies = np.ascontiguousarray(entries.energies_per_atom, np.float64)
+        queries.measure(self._address, keys, amounts, energies, found)
+        for row in wide.tolist():
+            position = self.position(packing.formula_in(entries, row), float(energies[row]))
+            found[row] = [
+                np.nan if distance is None else distance
+                for distance in (position.e_above_hull, position.e_above_hull_on_arrival, position.decomposition_energy)
+            ]
+        return Distances(*np.ascontiguousarray(found.T))
+
+    def point(self, formula: Formula) -> HullPoint | None:
+        """The state of one composition; None where the store has no entry of it."""
+        composition = queries.composition_at(self._address, *self._packed(formula))
+        return self._point(composition, formula) if composition else None
+
+    def points(self) -> Iterator[HullPoint]:
+        """The state of every composition, by formula."""
+        found = np.empty(self._memory.counters[N_COMPOSITIONS], np.int64)
+        queries.compositions_of(self._address, found)
+        formulas = dict(zip(found.tolist(), self._formulas(found), strict=True))
+        for composition in sorted(formulas, key=lambda one: formulas[one].amounts):
+            yield self._point(composition, formulas[composition])
+
+    def stable_entries(self, elements: Iterable[str] | None = None) -> list[int]:
+        """Ids of the entries on the hull, ascending: the lowest polymorph by (energy, entry id) of every vertex.
+
+        Of the chemical system of these elements with all its subsystems, or of everything. Raises UnknownElement.
+        """
+        rows = self._memory.pool.view(np.int32)[2 * self._vertices(elements) + LOWEST]
+        return sorted(self._ids(rows).tolist())
+
+    def stable_points(self, elements: Iterable[str] | None = None) -> Iterator[HullPoint]:
+        """The states of the compositions on the hull, in no order; of a chemical system or of everything, as above."""
+        found = self._vertices(elements)
+        for composition, formula in zip(found.tolist(), self._formulas(found), strict=True):
+            yield self._point(composition, formula)
+
+    def _vertices(self, elements: Iterable[str] | None) -> NDArray[np.int64]:
+        allowed = np.zeros(PLACES, np.int64)
+        allowed[[_atomic_number(symbol) for symbol in elements] if elements is not None else slice(None)] = 1
+        found = np.empty(self._memory.counters[N_NEAR] + PLACES, np.int64)
+        return found[: queries.vertices(self._address, allowed, found)]
+
+    def _packed(self, formula: Formula) -> tuple[int, int]:
+        """Key and amounts of a formula in question."""
+        key, amounts = packing.key_of(formula), packing.amounts_of(formula)
+        if amounts is None:
+            wide = packing.wide_amounts_of(formula)
+            amounts = self._wide.get(wide)
+            if amounts is None:
+                self._memory.wide[0], amounts = wide, _QUESTION
+        return key, amounts
+
+    def _row(self, entry_id: int) -> int:
+        return int(queries.row_of(self._address, entry_id)) if -(2**63) <= entry_id < 2**63 else 0
+
+    def _known_row(self, entry_id: int) -> int:
+        row = self._row(entry_id)
+        if row == 0:
+            raise UnknownEntry(f"entry {entry_id} is not in the store")
+        return row
+
+    def _energy(self, row: int) -> float:
+        return float(self._memory.entries[row * ENTRY_WORDS + ENTRY_ENERGY : row * ENTRY_WORDS + 1].view(np.float64)[0])
+
+    def _composition(self, row: int) -> int:
+        return int(self._memory.entries[row * ENTRY_WORDS + 2 : row * ENTRY_WORDS + 3].view(np.int32)[0])
+
+    def _ids(self, rows: NDArray[np.int32]) -> NDArray[np.int64]:
+        ids: NDArray[np.int64] = self._memory.entries[rows.astype(np.int64) * ENTRY_WORDS + ENTRY_ID]
+        return ids
+
+    def _formulas(self, compositions: NDArray[np.int64]) -> list[Formula]:
+        pool = self._memory.pool
+        systems = pool.view(np.int32)[2 * compositions + SYSTEM]
+        return packing.formulas_of(pool[systems + KEY], pool[compositions + AMOUNTS], self._memory.wide)
+
+    def _formula(self, composition: int) -> Formula:
+        return self._formulas(np.array([composition]))[0]
+
+    def _locate(self, formula: Formula, row: int = 0) -> int:
+        """The composition, or 0; the programme's numbers in `_numbers` and `_owners`."""
+        return int(queries.locate(self._address, row, *self._packed(formula), self._numbers, self._owners))
+
+    def _point(self, composition: int, formula: Formula) -> HullPoint:
+        energy, hull = self._memory.pool[composition : composition + 2].view(np.float64).tolist()
+        halves = self._memory.pool[composition + 4 : composition + 6].view(np.int32).tolist()
+        entry_id = int(self._memory.entries[halves[0] * ENTRY_WORDS + ENTRY_ID])
+        return HullPoint(formula, _defined(hull), energy, entry_id, bool(halves[2] & VERTEX))
+
+    def _position(self, formula: Formula, energy: float, composition: int) -> Position:
+        """From what `locate` wrote."""
+        missing = [number for number, _ in formula.amounts if self._memory.references[number] == inf]
+        if missing:
+            return Position(None, None, None, (), (), tuple(sorted(SYMBOLS[number - 1] for number in missing)))
+        lowest, hull, met, *rest = self._numbers.tolist()
+        if formula.is_element:
+            arrival = None if met == inf else energy - met
+            above = max(0.0, energy - lowest)
+            potentials = ((formula.elements[0], lowest),)
+            return Position(above, arrival, None, ((self._lowest_entry(composition), 1.0),), potentials)
+        d = len(formula.amounts)
+        parts = zip(self._owners[:d].tolist(), rest[MAX_ELEMENTS : MAX_ELEMENTS + d], strict=True)
+        mixture = [(owner, part) for owner, part in parts if part > FRACTION_TOLERANCE]
+        if composition and lowest < inf and self._memory.pool.view(np.int32)[2 * composition + FLAGS] & VERTEX:
+            mixture = [(composition, 1.0)]
+        symbols = (SYMBOLS[number - 1] for number, _ in formula.amounts)
+        return Position(
+            e_above_hull=max(0.0, energy - min(lowest, hull)),
+            e_above_hull_on_arrival=energy - min(met, hull),
+            decomposition_energy=energy - hull,
+            decomposition=tuple(sorted((self._lowest_entry(owner), part) for owner, part in mixture)),
+            chemical_potentials=tuple(sorted(zip(symbols, rest[:d], strict=True))),
+        )
+
+    def _lowest_entry(self, composition: int) -> int:
+        row = int(self._memory.pool[composition + 4]) & 0xFFFFFFFF
+        return int(self._memory.entries[row * ENTRY_WORDS + ENTRY_ID])
+
+
+def _defined(number: float) -> float | None:
+    return None if isnan(number) else float(number)
+
+
+def _atomic_number(symbol: str) -> int:
+    if symbol not in ATOMIC_NUMBER:
+        raise UnknownElement(f"{symbol!r} is not an element")
+    return ATOMIC_NUMBER[symbol]
