@@ -8,15 +8,15 @@ from pymatgen.core import Composition
 from hull.diagram import MissingReference, diagram_of
 from hull.entries import BadComposition, Entry, Formula, TooManyElements, UnknownElement
 
-LI, O, LI2O, LIO = (Formula.parse(text) for text in ("Li", "O", "Li2O", "LiO"))
-ENTRIES = [Entry(1, LI, -1.0), Entry(2, O, -2.0), Entry(3, LI2O, -3.0), Entry(4, LIO, -2.9), Entry(5, LI2O, -2.9)]
+LI, OXYGEN, LI2O, LIO = (Formula.parse(text) for text in ("Li", "O", "Li2O", "LiO"))
+ENTRIES = [Entry(1, LI, -1.0), Entry(2, OXYGEN, -2.0), Entry(3, LI2O, -3.0), Entry(4, LIO, -2.9), Entry(5, LI2O, -2.9)]
 
 
 def test_a_binary_diagram_joins_neighbours_along_the_composition_axis():
     diagram = diagram_of(filled(ENTRIES), ["O", "Li"])
 
     assert diagram.elements == ("Li", "O")
-    assert [(one.formula, one.entry_id) for one in diagram.vertices] == [(LI, 1), (LIO, 4), (LI2O, 3), (O, 2)]
+    assert [(one.formula, one.entry_id) for one in diagram.vertices] == [(LI, 1), (LIO, 4), (LI2O, 3), (OXYGEN, 2)]
     assert [one.formation_energy_per_atom for one in diagram.vertices] == pytest.approx([0.0, -1.4, -5 / 3, 0.0])
     assert diagram.fractions[:, 0].tolist() == pytest.approx([1.0, 0.5, 2 / 3, 0.0])
     assert diagram.simplices == ((0, 2), (1, 2), (1, 3))
@@ -30,7 +30,7 @@ def test_an_element_alone_is_one_vertex():
 
 
 def test_elements_without_compounds_are_one_simplex():
-    diagram = diagram_of(filled(ENTRIES[:2] + [Entry(9, Formula.parse("Fe"), -3.0)]), ["Fe", "Li", "O"])
+    diagram = diagram_of(filled([*ENTRIES[:2], Entry(9, Formula.parse("Fe"), -3.0)]), ["Fe", "Li", "O"])
 
     assert diagram.simplices == ((0, 1, 2),)
 
@@ -40,7 +40,7 @@ def test_elements_without_compounds_are_one_simplex():
     [
         (["Li", "Xx"], UnknownElement),
         ([], BadComposition),
-        ("H He Li Be B C N O F Ne".split(), TooManyElements),
+        (["H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne"], TooManyElements),
         (["Li", "Fe"], MissingReference),
     ],
 )
