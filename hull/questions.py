@@ -30,6 +30,7 @@ from hull.memory import (
     N_COMPOSITIONS,
     N_ENTRIES,
     N_NEAR,
+    N_STALLED,
     PLACES,
     SYSTEM,
     VERTEX,
@@ -38,6 +39,7 @@ from hull.memory import (
 )
 from hull.positions import HullPoint, Position
 from hull.room import fitted
+from hull.simplex import Stalled
 
 FRACTION_TOLERANCE = 1e-10  # fraction of the atoms below which a phase is no part of a mixture
 
@@ -113,10 +115,13 @@ class Questions:
         Raises BadComposition, UnknownElement or BadEnergy.
         """
         keys, amounts, wide = packing.packed(entries)
-        found = np.empty((len(keys), 3))
         energies = np.ascontiguousarray(entries.energies_per_atom, np.float64)
-        queries.measure(self._address, keys, amounts, energies, found)
-        for row in wide.tolist():
+        found = np.empty((len(keys), 3))
+        if len(wide) == 0:
+            queries.measure(self._address, keys, amounts, energies, found)
+            self._settle_question()
+            return Distances(*np.ascontiguousarray(found.T))
+        for row in range(len(keys)):
             position = self.position(packing.formula_in(entries, row), float(energies[row]))
             found[row] = [
                 np.nan if distance is None else distance
@@ -196,7 +201,15 @@ class Questions:
 
     def _locate(self, formula: Formula, row: int = 0) -> int:
         """The composition, or 0; the programme's numbers in `_numbers` and `_owners`."""
-        return int(queries.locate(self._address, row, *self._packed(formula), self._numbers, self._owners))
+        composition = queries.locate(self._address, row, *self._packed(formula), self._numbers, self._owners)
+        self._settle_question()
+        return int(composition)
+
+    def _settle_question(self) -> None:
+        """Raises Stalled if a programme did not come to an end. Nothing was changed by it."""
+        if self._memory.counters[N_STALLED]:
+            self._memory.counters[N_STALLED] = 0
+            raise Stalled("a linear programme did not come to an optimum")
 
     def _point(self, composition: int, formula: Formula) -> HullPoint:
         energy, hull = self._memory.pool[composition : composition + 2].view(np.float64).tolist()

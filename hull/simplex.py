@@ -127,6 +127,8 @@ def optimise(m: Any, count: Any, d: Any, tolerance: Any) -> Any:
                 total += inverse[9 * i + j] * columns[start + j]
             direction[i] = total
         leaving, step = _leaving(m, d, bland)
+        if leaving < 0:  # no number in the target or in a column
+            return STALLED
         stuck = stuck + 1 if step <= RATIO_TOLERANCE else 0
         pivot = 1.0 / direction[leaving]
         for j in range(d):

@@ -55,12 +55,15 @@ class HullStore(Questions):
     that left) and entry id, formulas and points by formula, mixtures by entry id, chemical potentials by symbol.
     """
 
+    _broken = False  # a programme stalled in the middle of a change
+
     def insert(self, entry: Entry, *, scale: str | None = None) -> Insertion:
         """Add an entry. Raises MixedScales, DuplicateEntry or BadEntryId; then nothing has been done."""
         return self.insert_many([entry], scale=scale)[0]
 
     def insert_many(self, entries: Iterable[Entry], *, scale: str | None = None) -> list[Insertion]:
         """Add entries in this order, all of them or none. Raises MixedScales, DuplicateEntry or BadEntryId."""
+        self._check_sound()
         self._check_scale(scale)
         batch = list(entries)
         self._check_ids(np.array([checked_id(entry.entry_id) for entry in batch], dtype=np.int64))
@@ -71,6 +74,7 @@ class HullStore(Questions):
 
         Raises MixedScales, DuplicateEntry, BadComposition, UnknownElement or BadEnergy.
         """
+        self._check_sound()
         self._check_scale(scale)
         keys, amounts, wide = packing.packed(entries)
         ids = np.ascontiguousarray(entries.entry_ids, np.int64)
@@ -92,6 +96,7 @@ class HullStore(Questions):
 
         Raises UnknownEntry, or BadEnergy where the energy is higher than before.
         """
+        self._check_sound()
         row = self._known_row(entry_id)
         energy, old = float(checked_energy(energy_per_atom)), self._energy(row)
         if energy > old:
@@ -108,6 +113,7 @@ class HullStore(Questions):
 
         Raises UnknownEntry.
         """
+        self._check_sound()
         row = self._known_row(entry_id)
         self._make_room_to_withdraw(row)
         withdrawal.withdraw(self._address, row)
@@ -195,7 +201,11 @@ class HullStore(Questions):
 
     def _settle(self) -> None:
         """Raises Stalled if a programme did not come to an end: this store is to be built anew then."""
-        if self._memory.counters[N_STALLED]:
+        self._broken = self._broken or bool(self._memory.counters[N_STALLED])
+        self._check_sound()
+
+    def _check_sound(self) -> None:
+        if self._broken:
             raise Stalled("a linear programme did not come to an optimum; this hull must be built again")
 
     # -- what comes in
