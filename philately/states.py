@@ -95,6 +95,7 @@ class PhaseStatus(TextChoices):
     ON_RECORD = "on_record", "on record"  # takes part in the hull
     HELD = "held", "held"  # waits for an organiser, outside the hull
     UNDEFINED = "undefined", "distance undefined"  # the release lacks one of its elements
+    WITHDRAWN = "withdrawn", "withdrawn"  # nobody stands for it any longer
 
 
 class LogKind(TextChoices):
@@ -102,3 +103,6 @@ class LogKind(TextChoices):
     DETHRONED = "dethroned", "left the hull"
     RESTORED = "restored", "came back onto the hull"
     REFINED = "refined", "energy lowered by a duplicate"
+    WITHDRAWN = "withdrawn", "left the record, withdrawn"
+    REPLACED = "replaced", "has another representative, the last one was withdrawn"
+    INHERITED = "inherited", "has another finder, the first one was withdrawn"

@@ -7,6 +7,7 @@ correction. What is written is never changed.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -21,6 +22,10 @@ class PointsFor(StrEnum):
     DETHRONED = "dethroned"
     DETHRONED_FIRST = "dethroned_first"
     BACK_ON_HULL = "back_on_hull"
+    WITHDRAWN_UNIQUE = "withdrawn_unique"  # these four take back what a withdrawn find was given
+    WITHDRAWN_METASTABLE = "withdrawn_metastable"
+    WITHDRAWN_STABLE = "withdrawn_stable"
+    WITHDRAWN_FIRST = "withdrawn_first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +42,15 @@ class Award:
 
 
 PUTS_ON_HULL = frozenset({PointsFor.STABLE, PointsFor.BACK_ON_HULL})
+_UNIQUE_CREDIT = {PointsFor.UNIQUE: 1, PointsFor.WITHDRAWN_UNIQUE: -1}
+_METASTABLE_CREDIT = {PointsFor.METASTABLE: 1, PointsFor.WITHDRAWN_METASTABLE: -1}
 _HULL_CREDIT = {
     PointsFor.STABLE: 1,
     PointsFor.BACK_ON_HULL: 1,
     PointsFor.DETHRONED: -1,
+    PointsFor.WITHDRAWN_STABLE: -1,
 }
-_SYSTEM_CREDIT = {PointsFor.FIRST_OF_SYSTEM: 1, PointsFor.DETHRONED_FIRST: -1}
+_SYSTEM_CREDIT = {PointsFor.FIRST_OF_SYSTEM: 1, PointsFor.DETHRONED_FIRST: -1, PointsFor.WITHDRAWN_FIRST: -1}
 
 
 @dataclass(slots=True)
@@ -51,16 +59,16 @@ class Ledger:
 
     points: Points
     unique: Counter[tuple[int, str]] = field(default_factory=Counter)  # (member, formula) → awards
-    metastable: set[tuple[int, str]] = field(default_factory=set)
+    metastable: Counter[tuple[int, str]] = field(default_factory=Counter)
     on_hull: Counter[int] = field(default_factory=Counter)  # phase → 1 while its finder holds the points
     first_of_system: Counter[int] = field(default_factory=Counter)
 
     def record(self, find: Find, reason: PointsFor) -> None:
         """Take an entry into account: one that is being made, or one read back from where it is kept."""
-        if reason is PointsFor.UNIQUE:
-            self.unique[find.member, find.formula] += 1
-        elif reason is PointsFor.METASTABLE:
-            self.metastable.add((find.member, find.formula))
+        if reason in _UNIQUE_CREDIT:
+            self.unique[find.member, find.formula] += _UNIQUE_CREDIT[reason]
+        elif reason in _METASTABLE_CREDIT:
+            self.metastable[find.member, find.formula] += _METASTABLE_CREDIT[reason]
         elif reason in _HULL_CREDIT:
             self.on_hull[find.phase] += _HULL_CREDIT[reason]
         else:
@@ -74,7 +82,7 @@ class Ledger:
 
     def for_metastable(self, find: Find) -> list[Award]:
         """Within the metastable limit of the hull: once a formula and member."""
-        if (find.member, find.formula) in self.metastable:
+        if self.metastable[find.member, find.formula] > 0:
             return []
         return self._made(find, self.points.metastable, PointsFor.METASTABLE, provisional=False)
 
@@ -98,6 +106,20 @@ class Ledger:
         if self.on_hull[find.phase] > 0:
             return []
         return self._made(find, self.points.stable, PointsFor.BACK_ON_HULL, provisional=True)
+
+    def for_withdrawn(self, find: Find, given: Iterable[PointsFor]) -> list[Award]:
+        """Corrections for a find whose finder takes it back. given: the reasons of its entries so far."""
+        given, worth = list(given), self.points
+        awards: list[Award] = []
+        for reason, credits, points, provisional in (
+            (PointsFor.WITHDRAWN_UNIQUE, _UNIQUE_CREDIT, worth.unique, False),
+            (PointsFor.WITHDRAWN_METASTABLE, _METASTABLE_CREDIT, worth.metastable, False),
+            (PointsFor.WITHDRAWN_STABLE, _HULL_CREDIT, worth.stable, True),
+            (PointsFor.WITHDRAWN_FIRST, _SYSTEM_CREDIT, worth.first_of_system, True),
+        ):
+            if sum(credits.get(entry, 0) for entry in given) > 0:
+                awards += self._made(find, -points, reason, provisional=provisional)
+        return awards
 
     def _made(self, find: Find, points: float, reason: PointsFor, *, provisional: bool) -> list[Award]:
         self.record(find, reason)

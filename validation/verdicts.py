@@ -34,6 +34,9 @@ class Change(StrEnum):
     DETHRONED = "dethroned"
     RESTORED = "restored"
     REFINED = "refined"
+    WITHDRAWN = "withdrawn"  # it left the record
+    REPLACED = "replaced"  # its representative was withdrawn, it has another one's energy
+    INHERITED = "inherited"  # its finder withdrew, the next one has it
 
 
 @dataclass(frozen=True, slots=True)

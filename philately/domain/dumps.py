@@ -225,6 +225,7 @@ def _chunks(run: Run, hull: HullStore) -> Iterator[list[dict[str, Any]]]:
     """Rows sorted by chemical system, formula, energy and number."""
     order = list(
         Phase.objects.filter(run=run)
+        .exclude(status=PhaseStatus.WITHDRAWN)
         .order_by("chemical_system", "formula", "energy_per_atom", "number")
         .values_list("pk", flat=True)
     )

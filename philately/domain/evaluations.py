@@ -4,15 +4,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from philately.domain.locks import Hold, LockLost, lock
-from philately.domain.place import Faulty, leave, place_chunk
+from philately.domain.place import Faulty, leave, place_chunk, taken_up
 from philately.domain.runs import open_run
 from philately.domain.transitions import move
+from philately.domain.withdrawals import carry_out_placed
 from philately.models import Candidate, Placement, Release, Run, RunExclusion, Season, User
 from philately.states import CandidateState
 from validation.rules import Rules
@@ -168,7 +170,9 @@ def _catch_up(run: Run, hold: Hold | _Both, on_progress: Callable[[int], None] =
     while more:
         try:
             with _lock_or_refusal():
+                taken_out = carry_out_placed(run, hold, partial(taken_up, hold=hold), official=False)
                 placed, more = place_chunk(run, hold, official=False)
+                more = more or taken_out > 0
         except Faulty as fault:
             why = f"{type(fault.__cause__).__name__}: {fault.__cause__}"
             raise EvaluationRefused(f"candidate {fault.candidate} cannot be placed: {why}") from fault
@@ -183,17 +187,17 @@ def _swap(run: Run) -> Run | None:
     left_out = RunExclusion.objects.filter(run=run, candidate=OuterRef("pk"))
     mine = Candidate.objects.filter(season=season)
     move(mine.filter(Exists(placed) | Exists(left_out)), CandidateState.RELAXED, CandidateState.PLACED)
-    _refuse_gaps(mine, Exists(placed), Exists(left_out))
+    _refuse_gaps(mine, Exists(placed), Exists(placed.filter(withdrawn_after=None)), Exists(left_out))
     season.official_run = run
     season.save(update_fields=["official_run"])
     return before
 
 
-def _refuse_gaps(candidates: Any, placed: Exists, left_out: Exists) -> None:
+def _refuse_gaps(candidates: Any, placed: Exists, standing: Exists, left_out: Exists) -> None:
     """What is placed must have a verdict in the run, and what was withdrawn since must have none."""
     missing = candidates.filter(~placed & ~left_out, state=CandidateState.PLACED).order_by("arrival").first()
     if missing is not None:
         raise EvaluationRefused(f"{missing} has no verdict in it yet: an earlier one is under way again")
-    gone = candidates.filter(placed, state=CandidateState.WITHDRAWN).order_by("arrival").first()
+    gone = candidates.filter(standing, state=CandidateState.WITHDRAWN).order_by("arrival").first()
     if gone is not None:
-        raise EvaluationRefused(f"{gone} was withdrawn since it was placed in it; make another run")
+        raise EvaluationRefused(f"{gone} was withdrawn in between; try again")

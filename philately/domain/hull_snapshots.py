@@ -162,8 +162,9 @@ def _last(run_id: int, log_position: int, next_phase_number: int) -> str:
     """The last entry of the log and the last phase, with the times at which they were written."""
     entry = LogEntry.objects.filter(run=run_id, position=log_position).values_list("candidate", "written_at")
     phase = Phase.objects.filter(run=run_id, number=next_phase_number - 1)
-    placement = Placement.objects.filter(run=run_id, candidate__in=phase.values("first_candidate"))
-    found = [*entry, *phase.values_list("number", "formula"), *placement.values_list("candidate", "placed_at")]
+    mine = Placement.objects.filter(run=run_id, phase__in=phase.filter(release_phase=None)).order_by("pk")
+    placement = mine.values_list("candidate", "placed_at")[:1]  # its finder now may be another, after a withdrawal
+    found = [*entry, *phase.values_list("number", "formula"), *placement]
     return " ".join(str(value) for row in found for value in row)
 
 
@@ -176,11 +177,12 @@ def _replay_tail(run: Run, stand: Stand, hull: HullStore, keep: Callable[[], Non
             hull.withdraw(number)
     keep()
     tail = LogEntry.objects.filter(run=run, position__gt=stand.log_position, position__lte=run.log_position)
-    refined = known.filter(pk__in=tail.filter(kind=LogKind.REFINED).values("phase"))
-    for number, energy in refined.order_by("number").values_list("number", "energy_per_atom"):
+    changed = known.filter(pk__in=tail.filter(kind__in=(LogKind.REFINED, LogKind.REPLACED)).values("phase"))
+    for number, formula, energy in changed.order_by("number").values_list("number", "formula", "energy_per_atom"):
         keep()
-        if number in hull:
-            hull.lower(number, energy)
+        if number in hull:  # refined, or back at the energy of what an owner left: higher or lower
+            hull.withdraw(number)
+            hull.insert(Entry(number, Formula.parse(formula), energy))
     last = stand.next_phase_number - 1
     new = phases.filter(status=PhaseStatus.ON_RECORD, number__lt=run.next_phase_number).order_by("number")
     while rows := list(new.filter(number__gt=last).values_list("number", "formula", "energy_per_atom")[:_CHUNK]):

@@ -1,14 +1,15 @@
 """Phase 3: one sequencer a run places what is relaxed, in order of arrival, a chunk a transaction."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
 from django.db import transaction
 
-from philately.domain import bulk, hull_snapshots, outcomes
+from philately.domain import bulk, hull_snapshots, outcomes, withdrawals
 from philately.domain.locks import LockLost, lock
 from philately.domain.outcomes import Placed
 from philately.domain.recall import Judged, finds_and_ledger, open_systems, phases_near
@@ -72,9 +73,10 @@ def place_waiting(season_id: int, *, stop: Callable[[], bool] = lambda: False) -
             season = Season.objects.select_related("official_run__release__scale").get(pk=season_id)
             if season.official_run is None:
                 break
+            taken_out = _take_out(season.official_run, hold)
             done, more = place_chunk(season.official_run, hold)
             placed += done
-            if not more:
+            if not (more or taken_out):
                 break
     return placed
 
@@ -93,6 +95,28 @@ def forget() -> None:
     """As in a process that has placed nothing yet."""
     global _warm
     _warm = None
+
+
+@contextmanager
+def taken_up(run: Run, hold: Held) -> Iterator[Fold]:
+    """The run's fold, for a change that is committed in here and takes the fold along."""
+    global _warm
+    fold = _fold(run, hold)
+    _warm = None  # whatever goes wrong leaves the fold ahead of the database
+    yield fold
+    _warm = _Warm(run.pk, run.placed_to, run.log_position, fold)
+
+
+def _take_out(run: Run, hold: Held) -> bool:
+    """What owners took back leaves the run before anything else is placed; says whether to look again."""
+    if not withdrawals.unsettled(run.season_id).exists():
+        return False
+    withdrawals.carry_out_unplaced(run.season_id)
+    try:
+        return withdrawals.carry_out_placed(run, hold, partial(taken_up, hold=hold)) > 0
+    except LockLost as lost:
+        log.warning("withdrawing in %s stops here, another sequencer goes on: %s", run, lost)
+        return False
 
 
 def place_chunk(run: Run, hold: Held, *, official: bool = True) -> tuple[int, bool]:

@@ -29,7 +29,7 @@ def phases_near(run: Run, arrivals: Iterable[Arrival], rules: Rules) -> dict[For
     near: dict[Formula, list[KeptPhase]] = {arrival.formula: [] for arrival in arrivals}
     keys = _keys_within(run, _ranges(arrivals, rules.duplicate_window_ev_per_atom))
     phases = Phase.objects.filter(pk__in=keys).order_by("number") if keys else Phase.objects.none()
-    for phase in phases.select_related("first_candidate__batch"):
+    for phase in phases.exclude(status=PhaseStatus.WITHDRAWN).select_related("first_candidate__batch"):
         kept = kept_phase(phase)
         near[kept.formula].append(kept)
     return near
@@ -43,9 +43,9 @@ def finds_and_ledger(
     known: those that need not be looked for.
     """
     moved = {item.phase for _, outcome in judged for item in outcome.log if item.kind is not Change.REFINED}
-    finds = {**known, **_finds(run, moved - known.keys())}
+    finds = {**known, **finds_of(run, moved - known.keys())}
     concerned = [find for number in {*moved, *(o.phase for _, o in judged)} if number and (find := finds.get(number))]
-    return finds, _ledger(run, concerned, rules)
+    return finds, ledger_of(run, concerned, rules)
 
 
 def open_systems(run: Run) -> set[str]:
@@ -108,7 +108,7 @@ def _keys_within(run: Run, ranges: Mapping[str, tuple[float, float]]) -> list[in
         return [key for (key,) in cursor.fetchall()]
 
 
-def _finds(run: Run, numbers: Iterable[int]) -> dict[int, Find | None]:
+def finds_of(run: Run, numbers: Iterable[int]) -> dict[int, Find | None]:
     rows = Phase.objects.filter(run=run, number__in=numbers).values_list(
         "number", "formula", "first_candidate", "first_candidate__batch__owner"
     )
@@ -118,7 +118,7 @@ def _finds(run: Run, numbers: Iterable[int]) -> dict[int, Find | None]:
     }
 
 
-def _ledger(run: Run, finds: Iterable[Find], rules: Rules) -> Ledger:
+def ledger_of(run: Run, finds: Iterable[Find], rules: Rules) -> Ledger:
     """All entries of the finds' formulas; those of other members and phases do no harm. A find's candidate found
     nothing else in the run, so it stands for the phase."""
     phases = {find.candidate: find.phase for find in finds}

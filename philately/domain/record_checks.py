@@ -7,7 +7,7 @@ from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet
 
 from philately.domain.discrepancies import SHOWN_OF_A_KIND, Findings, Kind, phase_at
 from philately.models import Candidate, LogEntry, Phase, Placement, Run, RunExclusion, ScoreEntry
-from philately.states import CandidateState
+from philately.states import CandidateState, LogKind
 
 
 def check_record(run: Run, findings: Findings) -> None:
@@ -59,6 +59,17 @@ def _check_placements(run: Run, findings: Findings) -> None:
 
     _each(joined.exclude(candidate__state__in=_states(run)), not_placed, Kind.PLACEMENT, findings)
 
+    def not_taken_out(row: Placement) -> None:
+        findings.add(Kind.PLACEMENT, _candidate(row.candidate), stored=row.verdict, rebuilt="withdrawn")
+
+    if run.season.official_run_id == run.pk:
+        _each(
+            joined.filter(candidate__state=CandidateState.WITHDRAWN, withdrawn_after=None),
+            not_taken_out,
+            Kind.PLACEMENT,
+            findings,
+        )
+
     def unwanted(row: Placement) -> None:
         findings.add(Kind.PLACEMENT, _candidate(row.candidate), stored=row.verdict, rebuilt="left out of the run")
 
@@ -80,7 +91,8 @@ def _states(run: Run) -> set[CandidateState]:
 def _check_first_positions(run: Run, findings: Findings) -> None:
     """Nothing is in the log before it arrived, nor after the placement that caused it."""
     log = LogEntry.objects.filter(run=run).select_related("phase").order_by("position")
-    early = log.filter(candidate__arrival__lt=F("phase__first_candidate__arrival"))
+    inherited = LogEntry.objects.filter(run=run, kind=LogKind.INHERITED).values("phase")  # by one that came later
+    early = log.filter(candidate__arrival__lt=F("phase__first_candidate__arrival")).exclude(phase__in=inherited)
 
     def too_early(row: LogEntry) -> None:
         where = phase_at(row.phase.formula, row.phase.number)

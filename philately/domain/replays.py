@@ -1,7 +1,10 @@
 """Replay: a verdict computed again from the facts, by a fold that starts from the release."""
 
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
+
+from django.db.models import QuerySet
 
 from hull.entries import Formula
 from philately.domain.relax import judge_of, settings_of
@@ -11,6 +14,7 @@ from philately.models import Candidate, Phase, Placement, Run
 from philately.queries.positions import subsystems
 from validation.acceptance import accept_relaxed
 from validation.crystal import Crystal
+from validation.history import History
 from validation.placing import Arrival, Fold, Outcome
 from validation.relaxation import relax
 from validation.rules import Rejected, Rules
@@ -56,25 +60,37 @@ def replay(candidate: Candidate, *, relax_again: bool = False) -> Replay:
     placement = None if run is None else Placement.objects.filter(run=run, candidate=candidate).first()
     if run is None or placement is None:
         raise NotPlaced(f"candidate {candidate.pk} is {candidate.get_state_display()}: there is no placement to replay")
-    fold = _fold_before(run, candidate)
+    fold = _history_before(run, candidate).fold
     if relax_again:
         return _relaxed_again(candidate, placement, fold)
-    outcome = fold.place(_arrival(candidate))
+    outcome = fold.judge(_arrival(candidate))
     return Replay(placement, outcome, tuple(_differences(placement, outcome)))
 
 
-def _fold_before(run: Run, candidate: Candidate) -> Fold:
+def _history_before(run: Run, candidate: Candidate) -> History:
     """The fold as it stood when the candidate's turn came, as far as its own elements reach.
 
     What was rejected left no trace in a fold, and has no phase.
     """
-    fold = Fold.on(release_of(run.release), Rules.from_json(run.rules))
+    history = History(release_of(run.release), Rules.from_json(run.rules))
     elements = Formula.parse(candidate.formula).elements
     phases = Phase.objects.filter(run=run, chemical_system__in=subsystems(elements))
     earlier = Candidate.objects.filter(placements__phase__in=phases, arrival__lt=candidate.arrival).order_by("arrival")
+    taken_out = deque(_taken_out(phases, candidate))
     for waiting in waiting_of(earlier):
-        fold.place(arrival_of(waiting))
-    return fold
+        while taken_out and taken_out[0][0] < waiting.arrival:
+            history.withdraw(taken_out.popleft()[1])
+        history.place(arrival_of(waiting))
+    for _, withdrawn in taken_out:
+        history.withdraw(withdrawn)
+    return history
+
+
+def _taken_out(phases: QuerySet[Phase], candidate: Candidate) -> list[tuple[int, int]]:
+    """(arrival number after which, key) of what was withdrawn before the candidate's turn came, in order."""
+    rows = Placement.objects.filter(phase__in=phases, withdrawn_after__lt=candidate.arrival)
+    order = rows.order_by("withdrawn_after", "candidate__withdrawal")
+    return [(after, key) for after, key in order.values_list("withdrawn_after", "candidate") if after is not None]
 
 
 def _arrival(candidate: Candidate) -> Arrival:
@@ -117,7 +133,7 @@ def _relaxed_again(candidate: Candidate, placement: Placement, fold: Fold) -> Re
         accept_relaxed(initial, result.crystal, result, rules=fold.rules, settings=how)
     except Rejected as rejection:  # not to be placed: there may not even be an energy
         return found(None, (Difference("verdict", placement.verdict, str(rejection)),))
-    outcome = fold.place(
+    outcome = fold.judge(
         Arrival(
             candidate.pk,
             candidate.batch.owner_id,

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from philately.broker import ring
-from philately.domain import audits, dumps, twins
+from philately.domain import audits, dumps, twins, withdrawals
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.locks import is_free, within_reach
@@ -128,9 +128,15 @@ def _ring_for(season: Season) -> None:
     candidates = Candidate.objects.filter(season=season)
     if candidates.filter(state=CandidateState.CHECKED).exists() and is_free(f"twins:{season.pk}"):
         ring("settle", season.pk, queue="parse")
-    if candidates.filter(state=CandidateState.RELAXED).exists() and within_reach(f"place:{season.pk}"):
+    to_place = candidates.filter(state=CandidateState.RELAXED).exists() or _to_withdraw(season)
+    if to_place and within_reach(f"place:{season.pk}"):
         ring("place", season.pk, queue="place")
     if dumps.due(season) and is_free(f"dump:{season.pk}"):
         ring("dump", season.pk, queue="parse")
     if audits.due(season) and is_free(f"audit:{season.official_run_id}"):
         ring("audit", season.pk, queue="parse")
+
+
+def _to_withdraw(season: Season) -> bool:
+    """Whether an owner's wish waits, and not for the end of a relaxation."""
+    return withdrawals.unsettled(season.pk).exclude(candidate__state=CandidateState.RELAXING).exists()

@@ -76,10 +76,12 @@ def _comparable(a: Candidate, b: Candidate) -> bool:
 
 
 def _all_stand(originals: set[int], waiting: list[Candidate]) -> bool:
-    """Whether the originals still stand; they do until this transaction ends, and whoever fells one finds its twins."""
+    """Whether the originals still stand, and what waits here, too; they do until this transaction ends, and whoever
+    fells one finds its twins."""
     here = {candidate.pk for candidate in waiting}
-    rows = Candidate.objects.select_for_update().filter(pk__in=originals - here).order_by("pk")
-    return all(state not in _FALLEN for state in rows.values_list("state", flat=True))
+    rows = Candidate.objects.select_for_update().filter(pk__in=originals | here).order_by("pk")
+    states = dict(rows.values_list("pk", "state"))
+    return all(state == CandidateState.CHECKED if pk in here else state not in _FALLEN for pk, state in states.items())
 
 
 def _earlier(season: Season, candidate: Candidate) -> list[tuple[Candidate, Crystal]]:

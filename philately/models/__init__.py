@@ -7,6 +7,7 @@ from philately.models.people import Membership, User
 from philately.models.relaxations import RelaxationFact, RelaxationGeometry
 from philately.models.runs import HullPoint, LogEntry, Phase, Placement, Run, RunExclusion, ScoreEntry
 from philately.models.seasons import Release, ReleasePhase, Scale, Season
+from philately.models.withdrawals import Withdrawal
 
 __all__ = [
     "Batch",
@@ -30,4 +31,5 @@ __all__ = [
     "Season",
     "Shard",
     "User",
+    "Withdrawal",
 ]

@@ -113,6 +113,9 @@ class Placement(models.Model):
     is_novel = models.BooleanField(null=True, help_text="not in the release; undefined unless its coverage is full")
     log_position = models.PositiveBigIntegerField()
     placed_at = models.DateTimeField(auto_now_add=True)
+    withdrawn_after = models.PositiveBigIntegerField(
+        null=True, help_text="arrival number up to which the run had placed everything when the candidate was taken out"
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "candidate"], name="placement_once_a_run")]
@@ -148,6 +151,14 @@ class LogEntry(models.Model):
     phase = models.ForeignKey(Phase, models.PROTECT, related_name="log")
     by = models.ForeignKey(Phase, models.PROTECT, null=True, db_index=False, related_name="+")
     candidate = models.ForeignKey("philately.Candidate", models.PROTECT, null=True, db_index=False, related_name="+")
+    withdrawal = models.ForeignKey(
+        "philately.Withdrawal",
+        models.PROTECT,
+        null=True,
+        db_index=False,
+        related_name="+",
+        help_text="what caused it, where no arrival did",
+    )
     written_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

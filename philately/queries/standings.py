@@ -138,7 +138,7 @@ def _finds(run: Run | None) -> dict[int, tuple[int, int, int]]:
 
 
 def _valid(run: Run | None) -> QuerySet[Placement]:
-    return Placement.objects.filter(run=run).exclude(verdict=Verdict.REJECTED)
+    return Placement.objects.filter(run=run, withdrawn_after=None).exclude(verdict=Verdict.REJECTED)
 
 
 def _valid_twins(view: View) -> QuerySet[Candidate]:

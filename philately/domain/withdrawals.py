@@ -1,0 +1,150 @@
+"""Withdrawals: owners take candidates back.
+
+A wish is recorded at once. What was not placed yet is withdrawn at once, too, unless it is being relaxed: a relaxation
+is a fact that others may share, so it is let come to its end. What was placed is taken out by the sequencer, which
+alone writes to a run.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+
+from philately.broker import ring
+from philately.domain.locks import LockLost
+from philately.domain.removals import take_out
+from philately.domain.transitions import move
+from philately.domain.twins import promote
+from philately.models import Candidate, Membership, Placement, Run, Season, User, Withdrawal
+from philately.states import CANDIDATE_EDGES, CandidateState, Role
+from validation.placing import Fold
+
+S = CandidateState
+
+_AT_ONCE = (S.PARKED, *(state for state in S if state not in (S.PARKED, S.RELAXING, S.PLACED, S.WITHDRAWN)))
+_CHUNK = 200
+
+TakenUp = Callable[[Run], AbstractContextManager[Fold]]
+
+
+class Held(Protocol):
+    def confirm(self) -> None: ...
+
+
+class WithdrawalRefused(Exception):
+    """These candidates are not to be withdrawn by this user; the message says why."""
+
+
+def ask(candidates: QuerySet[Candidate], *, by: User, reason: str = "") -> int:
+    """Record that these are taken back, and do so with what was not placed; says how many wishes are new.
+
+    Raises WithdrawalRefused where ``by`` neither owns them nor organises their season.
+    """
+    _refuse_strangers(candidates, by)
+    with transaction.atomic():
+        standing = candidates.filter(withdrawal=None).exclude(state=S.WITHDRAWN)
+        wanted = list(standing.order_by("pk").values_list("pk", "season"))
+        wishes = [Withdrawal(candidate_id=key, by=by, reason=reason) for key, _ in wanted]
+        Withdrawal.objects.bulk_create(wishes, batch_size=1000, ignore_conflicts=True)
+    for season_id in sorted({season for _, season in wanted}):
+        carry_out_unplaced(season_id)
+        ring("place", season_id, queue="place")
+    return len(wanted)
+
+
+def may_withdraw(user: User, candidates: QuerySet[Candidate]) -> bool:
+    """Whether all of these are the user's own, or of seasons that the user organises."""
+    organised = Membership.objects.filter(season=OuterRef("season"), user=user.pk, role=Role.ORGANISER)
+    return user.is_staff or not candidates.exclude(Q(batch__owner__user=user.pk) | Exists(organised)).exists()
+
+
+def _refuse_strangers(candidates: QuerySet[Candidate], by: User) -> None:
+    if not may_withdraw(by, candidates):
+        raise WithdrawalRefused(f"{by} neither owns all of these candidates nor organises their season")
+
+
+def unsettled(season_id: int) -> QuerySet[Withdrawal]:
+    """Wishes that are not carried out, in order."""
+    return Withdrawal.objects.filter(candidate__season=season_id, done_at=None).order_by("pk")
+
+
+def carry_out_unplaced(season_id: int) -> int:
+    """Withdraw what is wished for and has no place in the official run; says how many."""
+    done = 0
+    while some := _withdraw_some(season_id):
+        done += some
+    if done:
+        ring("place", season_id, queue="place")  # the others' turn may have come
+    return done
+
+
+def _withdraw_some(season_id: int) -> int:
+    """Twins come first, so that none is promoted that is withdrawn itself. The season's row keeps its run from being
+    swapped for another in which one of these is placed."""
+    with transaction.atomic():
+        season = Season.objects.select_for_update().get(pk=season_id)
+        placed = Placement.objects.filter(run=season.official_run_id, candidate=OuterRef("pk"))
+        wished = Candidate.objects.filter(~Exists(placed), withdrawal__in=unsettled(season_id).values("pk"))
+        for state in _AT_ONCE:
+            keys = list(wished.filter(state=state).order_by("pk").values_list("pk", flat=True)[:_CHUNK])
+            if keys:
+                return sum(_withdraw(candidate) for candidate in _locked(keys))
+    return 0
+
+
+def _locked(keys: Iterable[int]) -> list[Candidate]:
+    return list(Candidate.objects.select_for_update(of=("self",)).filter(pk__in=keys).order_by("pk"))
+
+
+def _withdraw(candidate: Candidate) -> bool:
+    """Whether it was still where it was seen; whoever was parked under it is promoted. Belongs into a transaction."""
+    state = CandidateState(candidate.state)
+    if (state, S.WITHDRAWN) not in CANDIDATE_EDGES:
+        return False
+    if not move(Candidate.objects.filter(pk=candidate.pk), state, S.WITHDRAWN):
+        return False
+    Withdrawal.objects.filter(candidate=candidate).update(done_at=Now())
+    promote(candidate)
+    return True
+
+
+def carry_out_placed(run: Run, hold: Held, taken_up: TakenUp, *, official: bool = True) -> int:
+    """Take out of a run what is wished for and was placed in it; says how many of at most a chunk. The caller holds the
+    lock under which the run is written. Raises LockLost.
+
+    Of a run that is not official only what was withdrawn already is taken out.
+    """
+    wishes = list((_of_official(run) if official else _of_other(run)).select_related("candidate__batch")[:_CHUNK])
+    for wish in wishes:
+        with taken_up(run) as fold, transaction.atomic():
+            hold.confirm()
+            _refuse_moved(run)
+            placement = Placement.objects.filter(run=run, candidate=wish.candidate, withdrawn_after=None).first()
+            if placement is not None:
+                placement.candidate = wish.candidate
+                take_out(run, fold, wish, placement)
+            if official:
+                _withdraw(_locked([wish.candidate_id])[0])
+    return len(wishes)
+
+
+def _of_official(run: Run) -> QuerySet[Withdrawal]:
+    placed = Placement.objects.filter(run=run, candidate=OuterRef("candidate"))
+    settled = unsettled(run.season_id).exclude(candidate__state=S.RELAXING)
+    return settled.filter(Q(candidate__state=S.PLACED) | Exists(placed))
+
+
+def _of_other(run: Run) -> QuerySet[Withdrawal]:
+    placed = Placement.objects.filter(run=run, candidate=OuterRef("candidate"), withdrawn_after=None)
+    done = Withdrawal.objects.filter(candidate__season=run.season_id, done_at__isnull=False)
+    return done.filter(Exists(placed)).order_by("pk")
+
+
+def _refuse_moved(run: Run) -> None:
+    """The run is read again under the lock: it must be where the fold left it."""
+    stored = Run.objects.select_for_update().get(pk=run.pk)
+    if (stored.placed_to, stored.log_position) != (run.placed_to, run.log_position):
+        raise LockLost(f"{run} has moved on")

@@ -1,0 +1,20 @@
+"""What owners took back."""
+
+from django.db import models
+from django.db.models import Q
+
+
+class Withdrawal(models.Model):
+    """The owner's wish that a candidate takes part no longer; carried out by the sequencer where it was placed."""
+
+    candidate = models.OneToOneField("philately.Candidate", models.PROTECT, related_name="withdrawal")
+    by = models.ForeignKey("philately.User", models.PROTECT, related_name="+")
+    reason = models.TextField(blank=True)
+    asked_at = models.DateTimeField(auto_now_add=True)
+    done_at = models.DateTimeField(null=True, help_text="none until it has been relaxed and taken out of the run")
+
+    class Meta:
+        indexes = [models.Index(fields=["id"], name="withdrawal_open", condition=Q(done_at__isnull=True))]
+
+    def __str__(self) -> str:
+        return f"withdrawal of {self.candidate}"
