@@ -1,7 +1,7 @@
 """Kernels: compiled at their first call, kept on disk, never at import.
 
 numba keeps a compiled function for as long as the file of that function is unchanged. A kernel holds what it calls in
-other files, too, so here all kernels of this package are made anew when any file of the package changes.
+other files, too, so here all kernels of this package are made anew when any file with kernels changes.
 
 Kernels take addresses and work on pointers: no reference counts, and arguments that are few. Whoever calls one keeps
 the arrays alive and large enough.
@@ -84,15 +84,17 @@ prefetch: Any = _prefetch
 
 @cache
 def _stamp() -> str:
-    """SHA-256 over the sources of this package."""
+    """SHA-256 over the files with kernels, and the constants that these take from elsewhere."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        source = path.read_bytes()
+        if b"hull.compiled" in source or path.name in ("compiled.py", "entries.py"):
+            digest.update(path.name.encode() + b"\0" + source + b"\0")
     return digest.hexdigest()
 
 
 class _Locator:
-    """Where numba would keep it, but valid for as long as no file of the package changes."""
+    """Where numba would keep it, but valid for as long as no kernel changes."""
 
     def __init__(self, locator: Any) -> None:
         self._locator = locator

@@ -77,17 +77,18 @@ def elements_of(key: int) -> tuple[int, ...]:
 def formulas_of(keys: Words, amounts: Words, wide: Words) -> list[Formula]:
     """Formulas back, shape (n,). wide: the amounts that do not fit."""
     if len(keys) < _MANY:
-        return [_formula_of(*row, wide) for row in zip(keys.tolist(), amounts.tolist(), strict=True)]
+        return [formula_of(*row, wide) for row in zip(keys.tolist(), amounts.tolist(), strict=True)]
     sizes = np.count_nonzero(_unpacked(keys), axis=0).tolist()
     columns = zip(_unpacked(keys).tolist(), _unpacked(np.maximum(amounts, 0)).tolist(), strict=True)
     rows = zip(*(zip(*column, strict=True) for column in columns), strict=True)
     formulas = [Formula.trusted(row[:size]) for row, size in zip(rows, sizes, strict=True)]
     for place in np.flatnonzero(amounts < 0).tolist():
-        formulas[place] = _formula_of(int(keys[place]), int(amounts[place]), wide)
+        formulas[place] = formula_of(int(keys[place]), int(amounts[place]), wide)
     return formulas
 
 
-def _formula_of(key: int, amounts: int, wide: Words) -> Formula:
+def formula_of(key: int, amounts: int, wide: Words) -> Formula:
+    """A formula back. wide: the amounts that do not fit."""
     if amounts < 0:
         return Formula.trusted(tuple(zip(elements_of(key), wide[-1 - amounts].tolist(), strict=False)))
     pairs = []

@@ -20,10 +20,13 @@ from hull.entries import (
 )
 from hull.memory import (
     AMOUNTS,
+    ENERGY,
+    ENTRY_COMPOSITION,
     ENTRY_ENERGY,
     ENTRY_ID,
     ENTRY_WORDS,
     FLAGS,
+    HULL,
     KEY,
     LOWEST,
     MAX_ELEMENTS,
@@ -52,13 +55,22 @@ class Questions:
     def __init__(self, scale: str, *, memory: Memory | None = None) -> None:
         """memory: of a snapshot; its numbers are believed as they are."""
         self.scale = scale
-        self._memory = fitted(memory or empty_memory())
-        self._address = self._memory.addresses()
+        self._use(fitted(memory or empty_memory()))
         self._wide = {tuple(row): -1 - number for number, row in enumerate(self._memory.wide.tolist()) if number}
         self._numbers, self._owners = np.empty(3 + 2 * MAX_ELEMENTS), np.empty(MAX_ELEMENTS, np.int64)
 
+    def _use(self, memory: Memory) -> None:
+        """Work on these arrays. Numbers one by one are read through views: a fraction of what arrays take."""
+        self._memory = memory
+        self._address = memory.addresses()
+        self._counters = memory.counters.data
+        self._pool, self._pool_h = memory.pool.data, memory.pool.view(np.int32).data
+        self._pool_f = memory.pool.view(np.float64).data
+        self._entries, self._entries_h = memory.entries.data, memory.entries.view(np.int32).data
+        self._entries_f = memory.entries.view(np.float64).data
+
     def __len__(self) -> int:
-        return int(self._memory.counters[N_ENTRIES])
+        return int(self._counters[N_ENTRIES])
 
     def __contains__(self, entry_id: object) -> bool:
         return isinstance(entry_id, int) and self._row(entry_id) != 0
@@ -182,10 +194,10 @@ class Questions:
         return row
 
     def _energy(self, row: int) -> float:
-        return float(self._memory.entries[row * ENTRY_WORDS + ENTRY_ENERGY : row * ENTRY_WORDS + 1].view(np.float64)[0])
+        return float(self._entries_f[row * ENTRY_WORDS + ENTRY_ENERGY])
 
     def _composition(self, row: int) -> int:
-        return int(self._memory.entries[row * ENTRY_WORDS + 2 : row * ENTRY_WORDS + 3].view(np.int32)[0])
+        return int(self._entries_h[2 * ENTRY_WORDS * row + ENTRY_COMPOSITION])
 
     def _ids(self, rows: NDArray[np.int32]) -> NDArray[np.int64]:
         ids: NDArray[np.int64] = self._memory.entries[rows.astype(np.int64) * ENTRY_WORDS + ENTRY_ID]
@@ -193,11 +205,12 @@ class Questions:
 
     def _formulas(self, compositions: NDArray[np.int64]) -> list[Formula]:
         pool = self._memory.pool
-        systems = pool.view(np.int32)[2 * compositions + SYSTEM]
+        systems = self._memory.pool.view(np.int32)[2 * compositions + SYSTEM]
         return packing.formulas_of(pool[systems + KEY], pool[compositions + AMOUNTS], self._memory.wide)
 
     def _formula(self, composition: int) -> Formula:
-        return self._formulas(np.array([composition]))[0]
+        key = self._pool[self._pool_h[2 * composition + SYSTEM] + KEY]
+        return packing.formula_of(key, self._pool[composition + AMOUNTS], self._memory.wide)
 
     def _locate(self, formula: Formula, row: int = 0) -> int:
         """The composition, or 0; the programme's numbers in `_numbers` and `_owners`."""
@@ -212,17 +225,23 @@ class Questions:
             raise Stalled("a linear programme did not come to an optimum")
 
     def _point(self, composition: int, formula: Formula) -> HullPoint:
-        energy, hull = self._memory.pool[composition : composition + 2].view(np.float64).tolist()
-        halves = self._memory.pool[composition + 4 : composition + 6].view(np.int32).tolist()
-        entry_id = int(self._memory.entries[halves[0] * ENTRY_WORDS + ENTRY_ID])
-        return HullPoint(formula, _defined(hull), energy, entry_id, bool(halves[2] & VERTEX))
+        return HullPoint(
+            formula,
+            _defined(self._pool_f[composition + HULL]),
+            self._pool_f[composition + ENERGY],
+            self._lowest_entry(composition),
+            self._is_vertex(composition),
+        )
+
+    def _is_vertex(self, composition: int) -> bool:
+        return self._pool_h[2 * composition + FLAGS] & VERTEX != 0
 
     def _position(self, formula: Formula, energy: float, composition: int) -> Position:
         """From what `locate` wrote."""
-        missing = [number for number, _ in formula.amounts if self._memory.references[number] == inf]
-        if missing:
-            return Position(None, None, None, (), (), tuple(sorted(SYMBOLS[number - 1] for number in missing)))
         lowest, hull, met, *rest = self._numbers.tolist()
+        if isnan(hull) and not (formula.is_element and lowest < inf):
+            missing = (number for number, _ in formula.amounts if self._memory.references[number] == inf)
+            return Position(None, None, None, (), (), tuple(sorted(SYMBOLS[number - 1] for number in missing)))
         if formula.is_element:
             arrival = None if met == inf else energy - met
             above = max(0.0, energy - lowest)
@@ -231,7 +250,7 @@ class Questions:
         d = len(formula.amounts)
         parts = zip(self._owners[:d].tolist(), rest[MAX_ELEMENTS : MAX_ELEMENTS + d], strict=True)
         mixture = [(owner, part) for owner, part in parts if part > FRACTION_TOLERANCE]
-        if composition and lowest < inf and self._memory.pool.view(np.int32)[2 * composition + FLAGS] & VERTEX:
+        if composition and self._is_vertex(composition):
             mixture = [(composition, 1.0)]
         symbols = (SYMBOLS[number - 1] for number, _ in formula.amounts)
         return Position(
@@ -243,8 +262,7 @@ class Questions:
         )
 
     def _lowest_entry(self, composition: int) -> int:
-        row = int(self._memory.pool[composition + 4]) & 0xFFFFFFFF
-        return int(self._memory.entries[row * ENTRY_WORDS + ENTRY_ID])
+        return int(self._entries[self._pool_h[2 * composition + LOWEST] * ENTRY_WORDS + ENTRY_ID])
 
 
 def _defined(number: float) -> float | None:

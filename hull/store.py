@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from hull.memory import (
     N_RECORDS,
     N_STALLED,
     PLACES,
+    Memory,
 )
 from hull.positions import STABLE_TOLERANCE, Event, EventKind, HullPoint, Insertion, Position, Withdrawal
 from hull.questions import Questions
@@ -48,6 +50,19 @@ __all__ = [
 ]
 
 
+_MANY = 16  # compositions, from which on arrays are quicker than one after the other
+
+
+class _One(NamedTuple):
+    """The arrays of a batch of one, used again and again."""
+
+    ids: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    amounts: NDArray[np.int64]
+    energies: NDArray[np.float64]
+    arrivals: NDArray[np.float64]
+
+
 class HullStore(Questions):
     """Entries on one energy scale, with the hull kept current. Not thread-safe: one writer or reader at a time.
 
@@ -55,11 +70,19 @@ class HullStore(Questions):
     that left) and entry id, formulas and points by formula, mixtures by entry id, chemical potentials by symbol.
     """
 
-    _broken = False  # a programme stalled in the middle of a change
+    def __init__(self, scale: str, *, memory: Memory | None = None) -> None:
+        super().__init__(scale, memory=memory)
+        self._broken = False  # a programme stalled in the middle of a change
+        ids, keys, amounts = (np.empty(1, np.int64) for _ in range(3))
+        self._one = _One(ids, keys, amounts, np.empty(1), np.empty((1, 2)))
 
     def insert(self, entry: Entry, *, scale: str | None = None) -> Insertion:
         """Add an entry. Raises MixedScales, DuplicateEntry or BadEntryId; then nothing has been done."""
-        return self.insert_many([entry], scale=scale)[0]
+        self._check_sound()
+        self._check_scale(scale)
+        if self._row(checked_id(entry.entry_id)):
+            raise DuplicateEntry(f"entry {entry.entry_id} is in the store already")
+        return self._insert(entry)
 
     def insert_many(self, entries: Iterable[Entry], *, scale: str | None = None) -> list[Insertion]:
         """Add entries in this order, all of them or none. Raises MixedScales, DuplicateEntry or BadEntryId."""
@@ -125,9 +148,10 @@ class HullStore(Questions):
         return Insertion(on_arrival, self._take_events(entry.entry_id, EventKind.STABLE), self._moved_formulas())
 
     def _insert_one(self, entry_id: int, formula: Formula, energy: float, *, lowered: int = 0) -> None:
-        key, amounts = packing.key_of(formula), self._kept_amounts(formula)
-        ids, keys, shapes = np.array([[entry_id], [key], [amounts]], dtype=np.int64)
-        self._insert_all(ids, keys, shapes, np.array([energy], dtype=np.float64), np.empty((1, 2)), lowered=lowered)
+        one = self._one
+        one.ids[0], one.keys[0], one.amounts[0] = entry_id, packing.key_of(formula), self._kept_amounts(formula)
+        one.energies[0] = energy
+        self._insert_all(*one, lowered=lowered)
 
     def _insert_all(
         self,
@@ -150,8 +174,7 @@ class HullStore(Questions):
     # -- room
 
     def _grow(self, what: int, needed: int) -> None:
-        self._memory = grown(self._memory, what, needed)
-        self._address = self._memory.addresses()
+        self._use(grown(self._memory, what, needed))
 
     def _make_room_to_withdraw(self, row: int) -> None:
         """Everything that leans on an entry may come onto the hull without it."""
@@ -177,9 +200,9 @@ class HullStore(Questions):
         return self._memory.events[: EVENT * count].reshape(count, EVENT)
 
     def _take_events(self, by: int, kind: EventKind) -> tuple[Event, ...]:
-        rows = self._event_rows()
-        if not len(rows):
+        if self._counters[N_EVENTS] == 0:
             return ()
+        rows = self._event_rows()
         came = sorted(self._ids(rows[rows[:, 0] != DETHRONED, 1]).tolist())
         left = sorted(self._ids(rows[rows[:, 0] == DETHRONED, 1]).tolist())
         return (
@@ -189,19 +212,30 @@ class HullStore(Questions):
 
     def _take_moved(self) -> NDArray[np.int64]:
         """The compositions whose points are other than before."""
-        moved = self._memory.moved[: int(self._memory.counters[N_MOVED])].astype(np.int64)
-        self._memory.counters[N_MOVED] = 0
+        moved = self._memory.moved[: self._counters[N_MOVED]].astype(np.int64)
+        self._counters[N_MOVED] = 0
         self._memory.pool.view(np.int32)[2 * moved + FLAGS] &= ~MOVED
         return moved
 
     def _moved_formulas(self) -> tuple[Formula, ...]:
-        formulas = packing.in_order(self._formulas(self._take_moved()))
+        if self._counters[N_MOVED] > _MANY:
+            formulas = self._formulas(self._take_moved())
+        else:
+            formulas = [self._formula(composition) for composition in self._few_moved()]
         self._settle()
-        return tuple(formulas)
+        return tuple(formulas if len(formulas) < 2 else packing.in_order(formulas))
+
+    def _few_moved(self) -> list[int]:
+        """As `_take_moved`, one by one."""
+        moved: list[int] = self._memory.moved[: self._counters[N_MOVED]].tolist()
+        self._counters[N_MOVED] = 0
+        for composition in moved:
+            self._pool_h[2 * composition + FLAGS] &= ~MOVED
+        return moved
 
     def _settle(self) -> None:
         """Raises Stalled if a programme did not come to an end: this store is to be built anew then."""
-        self._broken = self._broken or bool(self._memory.counters[N_STALLED])
+        self._broken = self._broken or self._counters[N_STALLED] != 0
         self._check_sound()
 
     def _check_sound(self) -> None:
@@ -218,8 +252,7 @@ class HullStore(Questions):
         wide = packing.wide_amounts_of(formula)
         if wide not in self._wide:
             self._wide[wide] = -1 - len(self._memory.wide)
-            self._memory = self._memory._replace(wide=np.concatenate([self._memory.wide, [wide]]))
-            self._address = self._memory.addresses()
+            self._use(self._memory._replace(wide=np.concatenate([self._memory.wide, [wide]])))
         return self._wide[wide]
 
     def _check_scale(self, scale: str | None) -> None:
