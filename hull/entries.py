@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 MAX_ELEMENTS = 9
+MAX_AMOUNT = 10_000  # of one element in a reduced formula: beyond it neighbours are too close for the hull's arithmetic
 ENERGY_BOUND_EV_PER_ATOM = 1000.0  # no crystal is bound or unbound by a kilo-electronvolt an atom
 
 _PERIODIC_TABLE = (
@@ -42,7 +43,7 @@ class BadEnergy(HullError):
 
 
 class BadComposition(HullError):
-    """Empty, negative, zero or fractional amounts."""
+    """Empty, negative, zero, fractional or absurd amounts."""
 
 
 class UnknownElement(HullError):
@@ -81,6 +82,10 @@ class Formula:
         amounts = [amount for _, amount in self.amounts]
         if not amounts or min(amounts) < 1 or math.gcd(*amounts) != 1 or numbers != sorted(set(numbers)):
             raise BadComposition(f"{self.amounts} is not a reduced formula; Formula.of makes one")
+        if max(amounts) > MAX_AMOUNT:
+            raise BadComposition(
+                f"{max(amounts)} atoms of one element in a reduced formula; at most {MAX_AMOUNT:,} are possible"
+            )
         if numbers[0] < 1 or numbers[-1] > len(SYMBOLS):
             raise UnknownElement(f"{self.amounts} names an atomic number that is none")
         if len(numbers) > MAX_ELEMENTS:

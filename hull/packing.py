@@ -12,6 +12,7 @@ from hull.arrays import EntryArrays
 from hull.compiled import kernel
 from hull.entries import (
     ENERGY_BOUND_EV_PER_ATOM,
+    MAX_AMOUNT,
     MAX_ELEMENTS,
     SYMBOLS,
     BadComposition,
@@ -49,8 +50,6 @@ def amounts_of(formula: Formula) -> int | None:
 def wide_amounts_of(formula: Formula) -> tuple[int, ...]:
     """The amounts of a formula, nine of them, as a row of `wide`."""
     amounts = tuple(amount for _, amount in formula.amounts)
-    if max(amounts) >= 2**63:
-        raise BadComposition(f"an amount of {max(amounts)} is more than fits into 64 bits")
     return amounts + (0,) * (MAX_ELEMENTS - len(amounts))
 
 
@@ -132,7 +131,7 @@ def _refuse(entries: EntryArrays, row: int, verdict: int) -> None:
     reason = {
         _NOT_ASCENDING: "atomic numbers must ascend and end in zeros",
         _EMPTY: "the composition is empty",
-        _NO_AMOUNT: "every amount must be a positive whole number, and zero where there is no element",
+        _NO_AMOUNT: f"amounts must be whole numbers, 1 to {MAX_AMOUNT:,} once reduced, and 0 without an element",
     }[verdict]
     raise BadComposition(f"{who}: {reason}: {entries.atomic_numbers[row].tolist()}, {entries.amounts[row].tolist()}")
 
@@ -167,7 +166,9 @@ def _pack(numbers: Any, counts: Any, energies: Any, keys: Any, amounts: Any, ver
         if verdict == _GOOD:
             for i in range(d):
                 count = counts[row, i] // divisor
-                if count > LARGEST_AMOUNT:
+                if count > MAX_AMOUNT:
+                    verdict = _NO_AMOUNT
+                elif count > LARGEST_AMOUNT and verdict == _GOOD:
                     verdict = _WIDE
                 shape |= (count & LARGEST_AMOUNT) << (BITS * i)
         keys[row], amounts[row], verdicts[row] = key, shape if verdict == _GOOD else 0, verdict
