@@ -46,7 +46,8 @@ class Plan:
 
     release: Release
     rules: Rules
-    without: Iterable[int] = ()  # keys of candidates
+    without: Iterable[int] = ()  # keys of candidates, beside those that the official run leaves out
+    readmit: Iterable[int] = ()  # keys of such of them as take part again
     reason: str = ""
     by: User | None = None
 
@@ -73,18 +74,24 @@ def changed_rules(run: Run, changes: Mapping[str, Any]) -> Rules:
 
 def open_evaluation(season: Season, plan: Plan) -> Run:
     """A run in which nothing is placed yet. Raises EvaluationRefused."""
-    wanted = set(plan.without)
+    wanted, readmitted = set(plan.without), set(plan.readmit)
     mine = set(Candidate.objects.filter(season=season, pk__in=wanted).values_list("pk", flat=True))
     if unknown := sorted(wanted - mine):
         raise EvaluationRefused(f"{season} has no candidate {', '.join(map(str, unknown))}")
+    before = {row.candidate_id: row for row in RunExclusion.objects.filter(run=season.official_run_id)}
+    if strange := sorted(readmitted - before.keys()):
+        raise EvaluationRefused(f"the official run does not leave out candidate {', '.join(map(str, strange))}")
     if plan.release.scale_id != season.scale_id:
         raise EvaluationRefused(f"the release {plan.release} is on another scale than the season {season}")
     with transaction.atomic():
         run = open_run(season, plan.release, plan.rules, reason=plan.reason)
-        RunExclusion.objects.bulk_create(
-            (RunExclusion(run=run, candidate_id=key, reason=plan.reason, by=plan.by) for key in sorted(mine)),
-            batch_size=1000,
-        )
+        new = [RunExclusion(run=run, candidate_id=key, reason=plan.reason, by=plan.by) for key in sorted(mine)]
+        kept = [
+            RunExclusion(run=run, candidate_id=key, reason=row.reason, by_id=row.by_id)
+            for key, row in sorted(before.items())
+            if key not in mine | readmitted
+        ]
+        RunExclusion.objects.bulk_create([*new, *kept], batch_size=1000)
     return run
 
 

@@ -156,7 +156,7 @@ def _place_turn(run: Run, turn: Turn, hold: Held, *, official: bool) -> int:
         hold.confirm()
         _commit(run, placed, turn.passed_to)
         if official:
-            _move([*turn.left_out, *(waiting.candidate for waiting in turn.waiting)])
+            _move(turn)
     _warm = _Warm(run.pk, run.placed_to, run.log_position, fold)
     hull_snapshots.save_when_due(run, fold.hull)
     return len(placed)
@@ -219,11 +219,16 @@ def _commit(run: Run, placed: Sequence[Placed], passed_to: int) -> None:
     run.save(update_fields=["placed_to", "log_position", "next_phase_number"])
 
 
-def _move(done: Sequence[int]) -> None:
-    """Their turn has passed, also of those that are left out."""
+def _move(turn: Turn) -> None:
+    """Their turn has passed, also of those that are left out. Heirs stay parked."""
+    done = {*turn.left_out, *(waiting.candidate for waiting in turn.waiting)} - turn.heirs
     moved = move(Candidate.objects.filter(pk__in=done), CandidateState.RELAXED, CandidateState.PLACED)
-    if moved != len(done):
-        raise Withdrawn(f"{len(done) - moved} of {len(done)} candidates were withdrawn in between")
+    if turn.heirs:
+        heirs = Candidate.objects.select_for_update().filter(pk__in=turn.heirs, state=CandidateState.PARKED)
+        moved += len(heirs.values_list("pk"))
+    gone = len(done) + len(turn.heirs) - moved
+    if gone:
+        raise Withdrawn(f"{gone} of {len(done) + len(turn.heirs)} candidates were withdrawn in between")
 
 
 def blocking(season: Season) -> Candidate | None:

@@ -85,6 +85,8 @@ def _check_placements(run: Run, findings: Findings) -> None:
 def _states(run: Run) -> set[CandidateState]:
     """In which a candidate may be that has a verdict: a run that is not official leaves states alone."""
     states = {CandidateState.PLACED, CandidateState.WITHDRAWN}
+    if run.exclusions.exists():
+        states.add(CandidateState.PARKED)  # twins of what it leaves out
     return states if run.season.official_run_id == run.pk else states | {CandidateState.RELAXED}
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from operator import attrgetter
 from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from hull.entries import Formula
+from philately.domain.heirs import heirs_of
 from philately.domain.recall import relaxed_crystal
 from philately.models import Candidate, Run, Season
 from philately.states import SETTLED, CandidateState
@@ -33,32 +35,36 @@ class Waiting(NamedTuple):
 class Turn:
     """Who is next, at most a chunk, and how far in the order of arrival that takes the run.
 
-    left_out: keys of those whose turn it is that the run leaves out.
+    left_out: keys of those whose turn it is that the run leaves out. heirs: of those of ``waiting`` that are parked
+    twins of such.
     """
 
     waiting: tuple[Waiting, ...]
     left_out: tuple[int, ...]
+    heirs: frozenset[int]
     passed_to: int
 
 
 def turn_of(run: Run, *, again: bool = False) -> Turn:
-    """The next candidates of a run in at most four queries, none of which reads further than the chunk reaches.
+    """The next candidates of a run in a handful of queries, none of which reads further than the chunk reaches.
 
     again: what is placed already has its turn as well, which is for a run that is not official.
     """
     states = (CandidateState.RELAXED, CandidateState.PLACED) if again else (CandidateState.RELAXED,)
     horizon, first_open = frontier(run)
     if horizon is None:
-        return Turn((), (), run.placed_to)
+        return Turn((), (), frozenset(), run.placed_to)
     after = Candidate.objects.filter(season_id=run.season_id, arrival__gt=run.placed_to).order_by("arrival")
     ready = after.filter(arrival__lte=horizon) if first_open is None else after.filter(arrival__lt=first_open)
     found = tuple(waiting_of(ready.filter(state__in=states)[: settings.PLACE_CHUNK]))
-    left_out = _left_out(run, found)
-    waiting = tuple(one for one in found if one.candidate not in left_out)
     if len(found) == settings.PLACE_CHUNK:
-        return Turn(waiting, tuple(left_out), found[-1].arrival)
-    last = ready.values_list("arrival", flat=True).last()
-    return Turn(waiting, tuple(left_out), run.placed_to if last is None else last)
+        ready = ready.filter(arrival__lte=found[-1].arrival)
+    left_out, heirs = _left_out(run, found), heirs_of(run, ready)
+    waiting = [one for one in found if one.candidate not in left_out]
+    if heirs:
+        waiting = sorted([*waiting, *waiting_of(ready.filter(pk__in=heirs))], key=attrgetter("arrival"))
+    last = found[-1].arrival if len(found) == settings.PLACE_CHUNK else ready.values_list("arrival", flat=True).last()
+    return Turn(tuple(waiting), tuple(left_out), frozenset(heirs), run.placed_to if last is None else last)
 
 
 def _left_out(run: Run, found: Sequence[Waiting]) -> frozenset[int]:

@@ -5,13 +5,13 @@ original does not depend on which worker was faster.
 """
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from philately.broker import ring
 from philately.domain.bells import ring_relax
 from philately.domain.locks import Hold, lock
 from philately.domain.transitions import move, say
-from philately.models import Candidate, Scale, Season
+from philately.models import Candidate, Placement, Scale, Season
 from philately.states import CandidateState
 from validation.crystal import Crystal
 from validation.matching import find_twin
@@ -85,16 +85,18 @@ def _all_stand(originals: set[int], waiting: list[Candidate]) -> bool:
 
 
 def _earlier(season: Season, candidate: Candidate) -> list[tuple[Candidate, Crystal]]:
-    """Earlier candidates of the formula that stand for themselves."""
+    """Earlier candidates of the formula that stand for themselves in the official run: twins of what it leaves out,
+    too."""
     rows = (
         Candidate.objects.filter(
+            Q(twin_of__isnull=True) | Q(Exists(_placements(season)), state=CandidateState.PARKED),
             season=season,
             formula=candidate.formula,
             arrival__lt=candidate.arrival,
             n_atoms=candidate.n_atoms,
-            twin_of__isnull=True,
         )
         .exclude(state__in=_FALLEN)
+        .exclude(exclusions__run=season.official_run_id)
         .order_by("arrival")
         .select_related("detail", "batch")
     )
@@ -121,8 +123,12 @@ def promote(original: Candidate) -> None:
 
     Belongs into the transaction in which the original falls away.
     """
-    parked = Candidate.objects.filter(twin_of=original, state=CandidateState.PARKED).order_by("arrival")
-    heir = parked.first()
+    season = Season.objects.get(pk=original.season_id)
+    parked = _parked_with(original, season).order_by("arrival")
+    if standing := parked.filter(Exists(_placements(season))).first():
+        parked.exclude(pk=standing.pk).update(twin_of=standing)  # it stood for itself already
+        return
+    heir = parked.exclude(exclusions__run=season.official_run_id).first()
     if heir is None:
         return
     Season.objects.filter(pk=heir.season_id).update(next_arrival=F("next_arrival") + 1)
@@ -132,3 +138,16 @@ def promote(original: Candidate) -> None:
     move(mine, CandidateState.PARKED, CandidateState.PARSED, twin_of=None, reason="", arrival=arrival)
     say(heir.pk, "")
     ring_relax(Scale.objects.get(seasons=heir.season_id))
+
+
+def _placements(season: Season) -> QuerySet[Placement]:
+    """In the official run, of the candidate at hand."""
+    return Placement.objects.filter(run=season.official_run_id, candidate=OuterRef("pk"), withdrawn_after=None)
+
+
+def _parked_with(original: Candidate, season: Season) -> QuerySet[Candidate]:
+    """Twins of a candidate; where it is itself one that stood in for what the official run leaves out, of that, too."""
+    twins = Q(twin_of=original)
+    if original.twin_of_id is not None and Placement.objects.filter(run=season.official_run_id, candidate=original):
+        twins |= Q(twin_of=original.twin_of_id)
+    return Candidate.objects.filter(twins, state=CandidateState.PARKED).exclude(pk=original.pk)

@@ -5,9 +5,10 @@ from collections import defaultdict
 
 import pytest
 from ase.build import bulk
+from django.core.management import CommandError, call_command
 from django.db import transaction
 from driving import ordered_alloy
-from facts import Killed, add_candidate, before_statement, bells, kill, let_expire, rows_of
+from facts import Killed, add_batch, add_candidate, before_statement, bells, kill, let_expire, rows_of
 from stories import STORY, alloy, stretched
 
 from philately.domain import place
@@ -503,3 +504,36 @@ class TestWhoMay:
         assert ask(_rows(story[0], story[1]), by=organiser, reason="asked by mail") == 2
 
         assert set(Withdrawal.objects.values_list("by", "reason")) == {(organiser.pk, "asked by mail")}
+
+
+class TestTheCommand:
+    def test_withdraws_on_an_owner_s_behalf_and_says_what_waits(self, season, story, join_as, capsys):
+        join_as("olga", Role.ORGANISER)
+
+        call_command("withdraw", story[0].pk, batch=[story[1].batch_id], by="olga", reason="asked by mail")
+        assert "2 withdrawn" in (printed := capsys.readouterr().out)
+        assert "2 of them wait for the sequencer" in printed
+        place_waiting(season.pk)
+        call_command("withdraw", story[0].pk, by="olga")
+
+        assert "0 withdrawn, 1 had been before" in capsys.readouterr().out
+        assert {_state(one) for one in story[:2]} == {S.WITHDRAWN}
+
+    @pytest.mark.parametrize(
+        ("candidates", "options", "why"),
+        [
+            ([], {}, "say which"),
+            ([999], {}, "no candidate 999"),
+            ([], {"batch": [999]}, "no batch 999"),
+            ([], {"by": "nobody"}, "no user 'nobody'"),
+        ],
+    )
+    def test_refuses_in_one_sentence(self, participant, candidates, options, why):
+        with pytest.raises(CommandError, match=why):
+            call_command("withdraw", *candidates, **{"by": "ann", **options})
+
+    def test_refuses_a_stranger_and_a_batch_that_is_not_read(self, season, story, join_as):
+        with pytest.raises(CommandError, match="neither owns"):
+            call_command("withdraw", story[0].pk, by=join_as("ben").user.username)
+        with pytest.raises(CommandError, match="not read yet"):
+            call_command("withdraw", batch=[add_batch(join_as("ben")).pk], by="ben")
