@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from django.db import transaction
 
 from philately.domain import bulk, hull_snapshots, outcomes, withdrawals
+from philately.domain.collector import collector_paused
 from philately.domain.locks import LockLost, lock
 from philately.domain.outcomes import Placed
 from philately.domain.recall import Judged, finds_and_ledger, open_systems, phases_near
@@ -119,6 +120,7 @@ def _take_out(run: Run, hold: Held) -> bool:
         return False
 
 
+@collector_paused()
 def place_chunk(run: Run, hold: Held, *, official: bool = True) -> tuple[int, bool]:
     """Place the next candidates in order; the second value says whether to look again.
 
