@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from philately.pages import accounts, batches, home, seasons, uploads
+from philately.pages import accounts, batches, candidates, home, seasons, uploads, withdrawals
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -29,5 +29,8 @@ urlpatterns = [
     path("batches/<int:pk>/", batches.batch, name="batch"),
     path("batches/<int:pk>/live/", batches.batch_live, name="batch-live"),
     path("batches/<int:pk>/table.csv", batches.batch_csv, name="batch-csv"),
+    path("batches/<int:pk>/withdraw/", withdrawals.withdraw_batch, name="batch-withdraw"),
+    path("candidates/<int:pk>/", candidates.candidate, name="candidate"),
+    path("candidates/<int:pk>/withdraw/", withdrawals.withdraw_candidate, name="candidate-withdraw"),
     path("admin/", admin.site.urls),
 ]

@@ -1,12 +1,20 @@
 """Reading: what pages, API and commands show. Nothing here writes; each function says what it costs in queries."""
 
-from philately.queries.batches import Progress, Tallies, batches_of, progress_of, tallies_of, visible_batch
+from philately.queries.batches import (
+    Progress,
+    Tallies,
+    batches_of,
+    progress_of,
+    tallies_of,
+    visible_batch,
+    visible_candidate,
+)
 from philately.queries.dumps import Dump, latest_dump
 from philately.queries.positions import e_above_hull_now, provisional_positions, with_distance
 from philately.queries.seasons import Queue, View, queue_of, seasons_with_counts, view_of
 from philately.queries.stable import StablePage, StablePhase, newest_finds, stable_counts, stable_page
 from philately.queries.standings import Leaderboard, Standing, leaderboard
-from philately.queries.table import BatchRow, Part, Table, all_rows, table_of
+from philately.queries.table import BatchRow, Part, Table, all_rows, row_of, table_of
 
 __all__ = [
     "BatchRow",
@@ -30,6 +38,7 @@ __all__ = [
     "progress_of",
     "provisional_positions",
     "queue_of",
+    "row_of",
     "seasons_with_counts",
     "stable_counts",
     "stable_page",
@@ -37,5 +46,6 @@ __all__ = [
     "tallies_of",
     "view_of",
     "visible_batch",
+    "visible_candidate",
     "with_distance",
 ]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
-from philately.models import Batch, Membership, Placement, User
+from philately.models import Batch, Candidate, Membership, Placement, User
+from philately.queries.fates import DISQUALIFIED, left_out, placed
 from philately.queries.steps import Step, steps_of
 from philately.states import FINAL, BatchState, CandidateState, Role
 from validation.placing import Verdict
@@ -25,6 +26,12 @@ def visible_batches(user: User | AnonymousUser) -> QuerySet[Batch]:
 def visible_batch(user: User | AnonymousUser, batch_id: int) -> Batch | None:
     """One query; None where there is no such batch for this user."""
     return visible_batches(user).filter(pk=batch_id).first()
+
+
+def visible_candidate(user: User | AnonymousUser, candidate_id: int) -> Candidate | None:
+    """One query; None where there is no such candidate for this user."""
+    mine = Candidate.objects.filter(pk=candidate_id, batch__in=visible_batches(user).values("pk"))
+    return mine.select_related("detail", "batch__owner__user", "season__scale", "season__official_run__release").first()
 
 
 def batches_of(user: User, *, before: int | None = None, size: int = 50) -> list[Batch]:
@@ -48,6 +55,7 @@ class Progress:
     steps: tuple[Step, ...]
     total: int
     n_final: int
+    n_leaving: int  # that are about to be withdrawn
 
     @property
     def is_finished(self) -> bool:
@@ -56,41 +64,45 @@ class Progress:
 
     @property
     def mark(self) -> str:
-        told = (self.state, self.problem, *((step.key, step.count) for step in self.steps))
+        told = (self.state, self.problem, self.n_leaving, *((step.key, step.count) for step in self.steps))
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
 def progress_of(batch: Batch) -> Progress:
     """One query."""
-    counts = dict(batch.candidates.order_by("state").values_list("state").annotate(n=Count("pk")))
+    leaving = Count("withdrawal", filter=Q(withdrawal__done_at=None))
+    by_state = batch.candidates.order_by("state").values_list("state").annotate(n=Count("pk"), leaving=leaving)
+    counts = {state: n for state, n, _ in by_state}
     n_final = sum(counts.get(state, 0) for state in FINAL)
-    return Progress(batch.state, batch.problem, steps_of(counts), sum(counts.values()), n_final)
+    n_leaving = sum(leaving for _, _, leaving in by_state)
+    return Progress(batch.state, batch.problem, steps_of(counts), sum(counts.values()), n_final, n_leaving)
 
 
 @dataclass(frozen=True, slots=True)
 class Tallies:
-    """Counts by outcome (the verdict where there is one, else the state) and by reason code."""
+    """Counts by outcome (as the table has it: disqualified, the verdict, else the state) and by reason code."""
 
     outcomes: tuple[tuple[str, int], ...]
     reasons: tuple[tuple[str, int], ...]
 
 
 def tallies_of(batch: Batch) -> Tallies:
-    """Two queries."""
+    """Three queries."""
+    run = batch.season.official_run
     outcomes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    for state, reason, n in batch.candidates.order_by("state").values_list("state", "reason").annotate(n=Count("pk")):
-        if state != CandidateState.PLACED:
-            outcomes[state] += n
-            reasons[reason] += n
-    placed = Placement.objects.filter(
-        run=batch.season.official_run_id, candidate__batch=batch, candidate__state=CandidateState.PLACED
-    )
-    for verdict, reason, n in placed.order_by("verdict").values_list("verdict", "reason").annotate(n=Count("pk")):
+    outcomes[DISQUALIFIED] = batch.candidates.filter(left_out(run)).count()
+    others = batch.candidates.exclude(left_out(run) | placed(run)).exclude(state=CandidateState.PLACED)
+    for state, reason, n in others.order_by("state").values_list("state", "reason").annotate(n=Count("pk")):
+        outcomes[state] += n
+        reasons[reason if state != CandidateState.WITHDRAWN else ""] += n
+    verdicts = Placement.objects.filter(run=run, candidate__in=batch.candidates.filter(placed(run)))
+    for verdict, reason, n in verdicts.order_by("verdict").values_list("verdict", "reason").annotate(n=Count("pk")):
         outcomes[verdict] += n
         reasons[reason] += n
     del reasons[""]
-    known = [*Verdict, *CandidateState]
+    outcomes = +outcomes
+    known = [*Verdict, DISQUALIFIED, *CandidateState]
     return Tallies(
         tuple(sorted(outcomes.items(), key=lambda item: known.index(item[0]))),
         tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),

@@ -143,8 +143,11 @@ def _valid(run: Run | None) -> QuerySet[Placement]:
 
 def _valid_twins(view: View) -> QuerySet[Candidate]:
     """A twin is as valid as the structure that it is the same as."""
-    originals = _valid(view.season.official_run).values("candidate")
-    return Candidate.objects.filter(season=view.season, state=CandidateState.PARKED, twin_of__in=originals)
+    valid = _valid(view.season.official_run)
+    heirs = valid.filter(candidate__state=CandidateState.PARKED)  # whose original the run leaves out
+    alike = Q(twin_of__in=valid.values("candidate")) | Q(twin_of__in=heirs.values("candidate__twin_of"))
+    parked = Candidate.objects.filter(alike, season=view.season, state=CandidateState.PARKED)
+    return parked.exclude(pk__in=heirs.values("candidate"))
 
 
 def _by_member(rows: QuerySet[Candidate] | QuerySet[Placement], owner: str) -> dict[int, int]:

@@ -7,12 +7,14 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 
 from hull.store import STABLE_TOLERANCE, Position
 from philately.models import Batch, Candidate, HullPoint, Phase, Placement, Run, ScoreEntry
+from philately.queries.fates import DISQUALIFIED, fate_of, left_out, placed, with_fate
 from philately.queries.positions import distance, provisional_positions
 from philately.queries.seasons import View
 from philately.states import CandidateState, PhaseStatus
 from validation.placing import Verdict
 
 PAGE_SIZE = 100
+_AS_HEIR = "a twin that stands for itself, because its original does not take part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,9 @@ class Part:
 class BatchRow:
     """What became of one structure. Energies and distances in eV/atom; None where not known or undefined.
 
-    outcome: the verdict where there is one, else the state. missing: the elements for which the release has no
-    reference, so that distances are undefined. is_provisional: it waits, and the position is as of now.
+    outcome: what ``fate_of`` says, else the verdict where there is one, else the state. missing: the elements for
+    which the release has no reference, so that distances are undefined. is_provisional: it waits, and the position is
+    as of now.
     """
 
     candidate: int
@@ -74,9 +77,17 @@ def table_of(
     """A page of a batch in order of arrival; at most six queries, however many rows."""
     run = view.season.official_run
     wanted = _chosen(batch.candidates.filter(arrival__gt=after), run, outcome, reason)
-    candidates = list(wanted.select_related("detail", "relaxation").order_by("arrival")[: size + 1])
+    candidates = list(with_fate(wanted, run).select_related("detail", "relaxation").order_by("arrival")[: size + 1])
     following = candidates[size - 1].arrival if len(candidates) > size else None
     return Table(tuple(_rows(view, run, candidates[:size])), following)
+
+
+def row_of(view: View, candidate: Candidate) -> BatchRow:
+    """The row of one candidate; as many queries as for a page of a batch."""
+    run = view.season.official_run
+    mine = with_fate(Candidate.objects.filter(pk=candidate.pk), run).select_related("detail", "relaxation")
+    (row,) = _rows(view, run, list(mine))
+    return row
 
 
 def all_rows(view: View, batch: Batch, *, outcome: str = "", reason: str = "") -> Iterator[BatchRow]:
@@ -89,13 +100,16 @@ def all_rows(view: View, batch: Batch, *, outcome: str = "", reason: str = "") -
 
 
 def _chosen(candidates: QuerySet[Candidate], run: Run | None, outcome: str, reason: str) -> QuerySet[Candidate]:
-    placed = Placement.objects.filter(run=run, candidate=OuterRef("pk"))
-    if outcome:
-        candidates = candidates.filter(
-            Q(state=outcome) | Q(Exists(placed.filter(verdict=outcome)), state=CandidateState.PLACED)
-        )
+    verdicts = Placement.objects.filter(run=run, candidate=OuterRef("pk"))
+    if outcome == DISQUALIFIED:
+        candidates = candidates.filter(left_out(run))
+    elif outcome:
+        judged = placed(run) & Q(Exists(verdicts.filter(verdict=outcome)))
+        candidates = candidates.filter(judged | (Q(state=outcome) & ~placed(run) & ~left_out(run)))
     if reason:
-        candidates = candidates.filter(Q(reason=reason) | Exists(placed.filter(reason=reason)))
+        judged = placed(run) & Q(Exists(verdicts.filter(reason=reason)))
+        bare = Q(reason=reason) & ~placed(run) & ~left_out(run) & ~Q(state=CandidateState.WITHDRAWN)
+        candidates = candidates.filter(judged | bare)
     return candidates
 
 
@@ -121,7 +135,15 @@ def _rows(view: View, run: Run | None, candidates: Sequence[Candidate]) -> Itera
             row = _placed(row, placement, points.get(candidate.formula), names)
         elif position := provisional.get(candidate.pk):
             row = _waiting(row, position, names)
-        yield replace(row, points=scores.get(candidate.pk, 0.0))
+        yield _with_fate(replace(row, points=scores.get(candidate.pk, 0.0)), candidate)
+
+
+def _with_fate(row: BatchRow, candidate: Candidate) -> BatchRow:
+    """What was taken out of the hull has no distance from it."""
+    outcome, sentence = fate_of(candidate)
+    if not outcome:
+        return replace(row, sentence=f"{row.sentence}; {sentence}".strip("; ")) if sentence else row
+    return replace(row, outcome=outcome, reason="", sentence=sentence, e_above_hull=None)
 
 
 def _names(
@@ -159,9 +181,10 @@ def _placed(row: BatchRow, placement: Placement, point: HullPoint | None, names:
     on_record = phase is not None and phase.status == PhaseStatus.ON_RECORD
     return replace(
         row,
-        outcome=placement.verdict if row.outcome == CandidateState.PLACED else row.outcome,
-        reason=placement.reason or row.reason,
-        sentence=placement.sentence or row.sentence,
+        outcome=placement.verdict,
+        reason=placement.reason,
+        sentence=placement.sentence or _AS_HEIR * (row.outcome == CandidateState.PARKED),
+        energy_per_atom=placement.energy_per_atom,
         formation_energy_per_atom=placement.formation_energy_per_atom,
         e_above_hull=distance(placement.energy_per_atom, point) if on_record else None,
         e_above_hull_on_arrival=placement.e_above_hull_on_arrival,

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from hull.entries import Formula
 from philately.models import Season
+from philately.queries.fates import DISQUALIFIED
 from philately.states import CandidateState
 from validation.placing import Verdict
 
@@ -79,6 +80,8 @@ def outcome(value: str, judge: str) -> str:
     """A verdict or a state in words; "stable" always says by whom it is predicted."""
     if value in _VERDICTS:
         return _VERDICTS[Verdict(value)].format(judge=judge)
+    if value == DISQUALIFIED:
+        return "disqualified"
     return CandidateState(value).label
 
 

@@ -1,0 +1,72 @@
+"""Taking back: a page that asks whether that is meant, and the deed."""
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from philately import queries
+from philately.domain.withdrawals import ask
+from philately.models import Batch, Candidate, User
+from philately.pages.candidates import find_candidate
+from philately.pages.seasons import common
+from philately.states import CandidateState
+
+
+class WithdrawForm(forms.Form):
+    reason = forms.CharField(
+        label="Reason",
+        max_length=500,
+        required=False,
+        help_text="optional; shown beside what is withdrawn",
+        widget=forms.TextInput(attrs={"class": "form-control"}),
+    )
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def withdraw_candidate(request: HttpRequest, pk: int) -> HttpResponse:
+    found = find_candidate(request, pk)
+    what = f"the structure {found.detail.file} {found.detail.block}".strip()
+    back = reverse("candidate", args=[pk])
+    return _withdraw(request, Candidate.objects.filter(pk=pk), view_of=found, what=what, back=back)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def withdraw_batch(request: HttpRequest, pk: int) -> HttpResponse:
+    found = queries.visible_batch(request.user, pk)
+    if found is None:
+        raise Http404("there is no such batch, or it is somebody else's")
+    candidates, back = Candidate.objects.filter(batch=found), reverse("batch", args=[pk])
+    return _withdraw(request, candidates, view_of=found, what=f"the whole batch {pk}", back=back)
+
+
+def _withdraw(
+    request: HttpRequest, candidates: QuerySet[Candidate], *, view_of: Batch | Candidate, what: str, back: str
+) -> HttpResponse:
+    """Asks on GET and does it on POST. Whoever sees a batch may withdraw it: its owner and the season's organisers."""
+    assert isinstance(request.user, User)  # login_required
+    standing = candidates.filter(withdrawal=None).exclude(state=CandidateState.WITHDRAWN)
+    form = WithdrawForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        asked = ask(candidates, by=request.user, reason=form.cleaned_data["reason"])
+        messages.info(request, _told(asked))
+        return redirect(back)
+    season = view_of.season
+    shown = {"form": form, "what": what, "back": back, "n_standing": standing.count()}
+    return render(request, "batches/withdraw.html", {**common(queries.view_of(season, request.user)), **shown})
+
+
+def _told(asked: int) -> str:
+    if not asked:
+        return "There was nothing left to withdraw."
+    noun = "structure is" if asked == 1 else "structures are"
+    return f"{asked:,} {noun} withdrawn; what was placed leaves the hull within seconds."
