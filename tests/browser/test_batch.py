@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from driving import first_texts, place_all, read_all, relax_all, zipped
+from driving import first_texts, place_all, read_all, relax_all, run_all, zipped
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from philately.domain import intake
@@ -159,3 +159,30 @@ def test_pages_follow_the_systems_colours_and_fit_the_screen(live_server, season
 
     visit.context.close()
     assert visit.complaints == []
+
+
+def test_a_structure_is_taken_back_and_the_page_follows(live_server, season, watched, tmp_path):
+    page = watched.page
+    archive = tmp_path / "batch.zip"
+    archive.write_bytes(zipped(first_texts()))
+    sign_up(page, live_server.url)
+    page.goto(f"{live_server.url}/seasons/{season.slug}/upload/")
+    fill_upload(page, archive)
+    run_all(season)
+    address = page.url
+
+    page.goto(address)
+    page.get_by_role("link", name="Cu3Au.cif", exact=True).click()
+    page.get_by_role("link", name="Withdraw this structure").click()
+    page.get_by_label("Reason").fill("a wrong file")
+    page.get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_role("status")).to_contain_text("1 structure is withdrawn")
+    page.goto(address)
+    expect(page.get_by_role("region", name="Progress")).to_contain_text("1 structure is being withdrawn")
+
+    place_all(season)
+
+    row = page.get_by_role("row", name="Cu3Au.cif Cu3Au")
+    expect(row).to_contain_text("withdrawn by its owner: a wrong file", timeout=PATIENCE_MS)
+    expect(page.get_by_role("region", name="Progress")).not_to_contain_text("being withdrawn")
+    assert watched.complaints == []
