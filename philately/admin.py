@@ -166,6 +166,13 @@ class RunExclusionAdmin(ReadOnly):
     list_select_related = ("run__season", "by")
 
 
+@admin.register(models.Withdrawal)
+class WithdrawalAdmin(ReadOnly):
+    list_display = ("id", "candidate_id", "by", "reason", "asked_at", "done_at")
+    list_select_related = ("by",)
+    search_fields = ("=candidate__id",)
+
+
 @admin.register(models.Placement)
 class PlacementAdmin(ReadOnly):
     list_display = ("id", "run_id", "candidate_id", "verdict", "reason", "e_above_hull_on_arrival", "placed_at")

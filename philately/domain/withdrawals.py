@@ -5,7 +5,7 @@ is a fact that others may share, so it is let come to its end. What was placed i
 alone writes to a run.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from philately.domain.removals import take_out
 from philately.domain.transitions import move
 from philately.domain.twins import promote
 from philately.models import Candidate, Membership, Placement, Run, Season, User, Withdrawal
-from philately.states import CANDIDATE_EDGES, CandidateState, Role
+from philately.states import CandidateState, Role
 from validation.placing import Fold
 
 S = CandidateState
@@ -91,24 +91,33 @@ def _withdraw_some(season_id: int) -> int:
         for state in _AT_ONCE:
             keys = list(wished.filter(state=state).order_by("pk").values_list("pk", flat=True)[:_CHUNK])
             if keys:
-                return sum(_withdraw(candidate) for candidate in _locked(keys))
+                return _withdraw_unplaced(season, keys, state)
     return 0
+
+
+def _withdraw_unplaced(season: Season, keys: Sequence[int], state: CandidateState) -> int:
+    """Those that are in this state and unplaced still, once they are locked; who is parked under them is promoted."""
+    locked = _locked(keys)
+    placed = set(Placement.objects.filter(run=season.official_run_id, candidate__in=keys).values_list("candidate"))
+    mine = [candidate for candidate in locked if candidate.state == state and (candidate.pk,) not in placed]
+    _withdraw(mine, state)
+    twins = Candidate.objects.filter(twin_of__in=[one.pk for one in mine], state=S.PARKED)
+    originals = set(twins.values_list("twin_of", flat=True))
+    for candidate in mine:
+        if candidate.pk in originals:
+            promote(candidate)
+    return len(mine)
 
 
 def _locked(keys: Iterable[int]) -> list[Candidate]:
     return list(Candidate.objects.select_for_update(of=("self",)).filter(pk__in=keys).order_by("pk"))
 
 
-def _withdraw(candidate: Candidate) -> bool:
-    """Whether it was still where it was seen; whoever was parked under it is promoted. Belongs into a transaction."""
-    state = CandidateState(candidate.state)
-    if (state, S.WITHDRAWN) not in CANDIDATE_EDGES:
-        return False
-    if not move(Candidate.objects.filter(pk=candidate.pk), state, S.WITHDRAWN):
-        return False
-    Withdrawal.objects.filter(candidate=candidate).update(done_at=Now())
-    promote(candidate)
-    return True
+def _withdraw(candidates: Sequence[Candidate], state: CandidateState) -> None:
+    """All of them are in this state and locked."""
+    keys = [candidate.pk for candidate in candidates]
+    move(Candidate.objects.filter(pk__in=keys), state, S.WITHDRAWN)
+    Withdrawal.objects.filter(candidate__in=keys).update(done_at=Now())
 
 
 def carry_out_placed(run: Run, hold: Held, taken_up: TakenUp, *, official: bool = True) -> int:
@@ -127,7 +136,9 @@ def carry_out_placed(run: Run, hold: Held, taken_up: TakenUp, *, official: bool 
                 placement.candidate = wish.candidate
                 take_out(run, fold, wish, placement)
             if official:
-                _withdraw(_locked([wish.candidate_id])[0])
+                (candidate,) = _locked([wish.candidate_id])
+                _withdraw([candidate], CandidateState(candidate.state))
+                promote(candidate)
     return len(wishes)
 
 

@@ -143,7 +143,7 @@ def _with_fate(row: BatchRow, candidate: Candidate) -> BatchRow:
     outcome, sentence = fate_of(candidate)
     if not outcome:
         return replace(row, sentence=f"{row.sentence}; {sentence}".strip("; ")) if sentence else row
-    return replace(row, outcome=outcome, reason="", sentence=sentence, e_above_hull=None)
+    return replace(row, outcome=outcome, reason="", sentence=sentence, e_above_hull=None, is_provisional=False)
 
 
 def _names(
