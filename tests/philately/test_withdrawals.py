@@ -3,6 +3,7 @@ never been, and nobody else loses a point."""
 
 from collections import defaultdict
 
+import pyarrow.parquet as pq
 import pytest
 from ase.build import bulk
 from django.core.management import CommandError, call_command
@@ -13,6 +14,7 @@ from stories import STORY, alloy, stretched
 
 from philately.domain import place
 from philately.domain.audits import audit
+from philately.domain.dumps import dump_season
 from philately.domain.hull_snapshots import load_or_rebuild, save
 from philately.domain.place import place_waiting
 from philately.domain.replays import replay
@@ -477,6 +479,29 @@ def test_a_snapshot_from_before_and_the_rows_after_are_the_hull_of_the_rows(seas
     loaded = load_or_rebuild(run, lambda: pytest.fail("built again"))
 
     assert [str(point) for point in loaded.points()] == [str(point) for point in hull_of(run).points()]
+
+
+def test_the_dump_no_longer_lists_it_and_names_the_finder_of_now(season, join_as, tmp_path):
+    ann, ben = join_as("ann"), join_as("ben")
+    inherited, heir, gone = _placed((ann, alloy(), -0.1), (ben, alloy(), -0.1), (ann, stretched(1.3), -0.2))
+    _withdraw(inherited, gone)
+    season.refresh_from_db()
+
+    manifest = dump_season(season, tmp_path / "dump")
+
+    rows = pq.read_table(tmp_path / "dump" / "phases.parquet").to_pylist()
+    assert [(row["arrival"], row["participant"]) for row in rows if row["origin"] == "season"] == [
+        (heir.arrival, "ben")
+    ]
+    assert manifest["run"]["log_position"] == _run(season).log_position
+
+
+def test_an_audit_finds_what_was_withdrawn_and_not_taken_out(season, story):
+    Candidate.objects.filter(pk=story[0].pk).update(state=S.WITHDRAWN)
+
+    (sentence,) = audit(_run(season)).sentences
+
+    assert "rebuilt withdrawn" in sentence
 
 
 def test_verdicts_before_and_after_a_withdrawal_are_replayed_alike(season, join_as):
