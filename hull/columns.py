@@ -140,19 +140,26 @@ def _widen(m: Any, system: Any, d: Any, count: Any) -> Any:
 
 
 @inner
-def columns_above(m: Any, key: Any) -> Any:
-    """The words that `columns` may need if every composition of these elements and of more came near the hull."""
-    words = _columns_of_all(m, find_system(m, key))
+def room_above(m: Any, key: Any) -> Any:
+    """The words that `columns` may need if every composition of these elements and of more came near the hull.
+
+    And how many compositions these are.
+    """
+    words, compositions = _room_of(m, find_system(m, key))
     for i in range(systems_above(m, key)):
-        words += _columns_of_all(m, np.int64(m.above[i]))
-    return words
+        more, others = _room_of(m, np.int64(m.above[i]))
+        words += more
+        compositions += others
+    return words, compositions
 
 
 @inner
-def _columns_of_all(m: Any, system: Any) -> Any:
+def _room_of(m: Any, system: Any) -> Any:
+    """Of one system: a block that grows leaves as much behind as it takes."""
     if system == 0:
-        return np.int64(0)
-    return 4 * (BLOCK_WORDS + (np.int64(m.pool_h[2 * system + MEMBERS]) + 1) * (size_of(m.pool[system + KEY]) + 2))
+        return np.int64(0), np.int64(0)
+    members = np.int64(m.pool_h[2 * system + MEMBERS])
+    return 4 * (BLOCK_WORDS + (members + 1) * (size_of(m.pool[system + KEY]) + 2)), members
 
 
 @inner

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hull.columns import columns_above
+from hull.columns import room_above
 from hull.compiled import inner, kernel
 from hull.hashing import EMPTY, hash_of, hash_of_id, item_of, put
 from hull.memory import (
@@ -118,7 +118,7 @@ def _shortage_of_change(address: Any, m: Any, key: Any) -> Any:
     events = (c[N_EVENTS] + 2 + PLACES + (c[N_COMPOSITIONS] if first else c[N_NEAR])) * EVENT
     if events > address[N_ARRAYS + EVENTS]:
         return np.int64(EVENTS), events
-    columns = c[COLUMNS_USED] + (columns_above(m, key) if first else 2 * c[LARGEST_BLOCK] + 64)
+    columns = c[COLUMNS_USED] + (room_above(m, key)[0] if first else 2 * c[LARGEST_BLOCK] + 64)
     if columns > address[N_ARRAYS + COLUMNS]:
         return np.int64(COLUMNS), columns
     return np.int64(ENOUGH), np.int64(0)

@@ -23,13 +23,14 @@ from hull.entries import (
 from hull.memory import (
     EVENT,
     FLAGS,
+    LARGEST_SYSTEM,
     MAX_ELEMENTS,
     MOVED,
     N_EVENTS,
     N_MOVED,
+    N_NEAR,
     N_RECORDS,
     N_STALLED,
-    PLACES,
     Memory,
 )
 from hull.positions import STABLE_TOLERANCE, Event, EventKind, HullPoint, Insertion, Position, Withdrawal
@@ -178,14 +179,15 @@ class HullStore(Questions):
 
     def _make_room_to_withdraw(self, row: int) -> None:
         """Everything that leans on an entry may come onto the hull without it."""
-        everything = int(self._memory.counters[N_RECORDS]) + PLACES
+        words, concerned = withdrawal.room_to_withdraw(self._address, row)
+        columns = concerned + self._counters[N_NEAR] + self._counters[LARGEST_SYSTEM] + 2 + MAX_ELEMENTS
         needs = {
-            COLUMNS: withdrawal.columns_to_withdraw(self._address, row),
-            EVENTS: 2 * EVENT * everything,
-            SOME: everything,
-            MOVED_LIST: everything,
-            OWNERS: 2 * everything,
-            WORK: 2 * everything * (MAX_ELEMENTS + 1),
+            COLUMNS: words,
+            EVENTS: EVENT * (concerned + 4),
+            SOME: concerned + 1,
+            MOVED_LIST: self._counters[N_RECORDS] + 1,
+            OWNERS: columns,
+            WORK: columns * (MAX_ELEMENTS + 1),
         }
         for what, needed in needs.items():
             if self._memory[what].size < needed:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hull.columns import columns_above
+from hull.columns import room_above
 from hull.compiled import inner, kernel
 from hull.compositions import (
     DETHRONED,
@@ -48,15 +48,16 @@ from hull.systems import size_of, systems_above
 
 
 @kernel
-def columns_to_withdraw(address: Any, row: Any) -> Any:
-    """The words of `columns` that must be there before an entry is withdrawn."""
+def room_to_withdraw(address: Any, row: Any) -> Any:
+    """The words of `columns`, and the compositions, that there must be room for before an entry is withdrawn."""
     m = tables(address)
-    return m.counters[COLUMNS_USED] + columns_above(m, m.pool[system_of(m, composition_of(m, row)) + KEY])
+    words, compositions = room_above(m, m.pool[system_of(m, composition_of(m, row)) + KEY])
+    return m.counters[COLUMNS_USED] + words, compositions
 
 
 @kernel
 def withdraw(address: Any, row: Any) -> None:
-    """Take an entry out. Room must be there: columns as above; events, moved and `some` for every composition."""
+    """Take an entry out. Room must be there."""
     m = tables(address)
     composition = composition_of(m, row)
     system = system_of(m, composition)
