@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hull.entries import MAX_ELEMENTS, Entry, checked_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,21 @@ class EntryArrays:
 
     def __len__(self) -> int:
         return len(self.entry_ids)
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> EntryArrays:
+        """The same entries, in the same order. Raises BadEntryId."""
+        given = list(entries)
+        numbers, amounts = (
+            np.zeros((len(given), MAX_ELEMENTS), np.uint8),
+            np.zeros((len(given), MAX_ELEMENTS), np.int32),
+        )
+        rows = np.repeat(np.arange(len(given)), [len(entry.formula.amounts) for entry in given])
+        places = [place for entry in given for place in range(len(entry.formula.amounts))]
+        pairs = np.array([pair for entry in given for pair in entry.formula.amounts], dtype=np.int32).reshape(-1, 2)
+        numbers[rows, places], amounts[rows, places] = pairs[:, 0], pairs[:, 1]
+        ids = np.array([checked_id(entry.entry_id) for entry in given], dtype=np.int64)
+        return cls(ids, numbers, amounts, np.array([entry.energy_per_atom for entry in given], dtype=np.float64))
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class HullStore(Questions):
         return [self._insert(entry) for entry in batch]
 
     def insert_arrays(self, entries: EntryArrays, *, scale: str | None = None) -> ArraysInsertion:
-        """Add entries in this order, all of them or none.
+        """Add entries in this order, all of them or none: many times as fast as `insert_many`, which says more.
 
         Raises MixedScales, DuplicateEntry, BadComposition, UnknownElement or BadEnergy.
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from hull.arrays import EntryArrays
 from hull.entries import Entry, Formula
 from hull.reference import Coverage, Release
 from hull.store import EventKind, HullPoint, HullStore, Insertion, Position
@@ -44,7 +45,7 @@ class Fold:
     def on(cls, release: Release, rules: Rules) -> Fold:
         """An empty season on this release, all in memory: its phases are numbered as there."""
         hull, memory = HullStore(release.scale_digest), Memory.whole(rules.points)
-        hull.insert_many([Entry(p.number, p.formula, p.energy_per_atom) for p in release.phases])
+        hull.insert_arrays(EntryArrays.of(Entry(p.number, p.formula, p.energy_per_atom) for p in release.phases))
         for p in release.phases:
             crystal = partial(reference_crystal, p)
             memory.keep(KeptPhase(p.number, p.formula, p.energy_per_atom, crystal, find=None, in_hull=True))

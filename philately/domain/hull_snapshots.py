@@ -14,6 +14,7 @@ from pathlib import Path
 from django.conf import settings
 
 from hull import snapshot
+from hull.arrays import EntryArrays
 from hull.atomic import atomic_file
 from hull.entries import Entry, Formula, HullError
 from hull.store import HullStore
@@ -187,7 +188,9 @@ def _replay_tail(run: Run, stand: Stand, hull: HullStore, keep: Callable[[], Non
     new = phases.filter(status=PhaseStatus.ON_RECORD, number__lt=run.next_phase_number).order_by("number")
     while rows := list(new.filter(number__gt=last).values_list("number", "formula", "energy_per_atom")[:_CHUNK]):
         keep()
-        hull.insert_many([Entry(number, Formula.parse(formula), energy) for number, formula, energy in rows])
+        hull.insert_arrays(
+            EntryArrays.of(Entry(number, Formula.parse(formula), energy) for number, formula, energy in rows)
+        )
         last = rows[-1][0]
 
 

@@ -6,6 +6,7 @@ from itertools import islice
 from math import inf
 from typing import TypeVar
 
+from hull.arrays import EntryArrays
 from hull.entries import Entry, Formula
 from hull.store import HullStore
 from philately.domain.discrepancies import Findings, Kind, phase_at
@@ -51,7 +52,7 @@ def rebuild(run: Run, findings: Findings, keep: Callable[[], None]) -> Rebuilt:
             if row.number < len(missing) and _is_of_release(row, findings):
                 missing[row.number] = 0
                 _change(row, hull, findings)
-        hull.insert_many(_found(rows))
+        hull.insert_arrays(EntryArrays.of(_found(rows)))
     for number in range(1, len(missing)):
         if missing[number]:
             findings.add(Kind.PHASE_OF_RELEASE, f"phase {number}", stored="missing", rebuilt="in the release")
@@ -77,7 +78,7 @@ def _insert_release(run: Run, hull: HullStore, keep: Callable[[], None]) -> dict
     for some in chunked(rows.values_list("number", "formula", "energy_per_atom").iterator(CHUNK), CHUNK):
         keep()
         entries = [Entry(number, Formula.parse(formula), energy) for number, formula, energy in some]
-        hull.insert_many(entries)
+        hull.insert_arrays(EntryArrays.of(entries))
         for entry in entries:
             if entry.formula.is_element:
                 symbol = entry.formula.elements[0]

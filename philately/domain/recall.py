@@ -5,6 +5,7 @@ from functools import lru_cache, partial
 
 from django.db import connection
 
+from hull.arrays import EntryArrays
 from hull.entries import Entry, Formula
 from hull.reference import Coverage
 from hull.store import HullStore
@@ -138,5 +139,5 @@ def _systems_of_release(release_id: int) -> frozenset[str]:
     rows = release.phases.order_by("number").values_list("number", "formula", "energy_per_atom")
     formulas = {number: Formula.parse(formula) for number, formula, _ in rows}
     hull = HullStore("release")
-    hull.insert_many(Entry(number, formulas[number], energy) for number, _, energy in rows)
+    hull.insert_arrays(EntryArrays.of(Entry(number, formulas[number], energy) for number, _, energy in rows))
     return frozenset(formulas[number].chemical_system for number in hull.stable_entries())

@@ -7,6 +7,7 @@ from typing import TypeVar
 from django.db import transaction
 from django.db.models import Max
 
+from hull.arrays import EntryArrays
 from hull.entries import ATOMIC_NUMBER, SYMBOLS, Entry, Formula
 from hull.reference import Coverage
 from hull.store import HullStore
@@ -60,7 +61,8 @@ def hull_of(run: Run, *, keep: Callable[[], None] = lambda: None) -> HullStore:
     rows = phases.values_list("number", "formula", "energy_per_atom")
     last = 0
     while some := list(rows.filter(number__gt=last)[:_CHUNK]):  # no cursor stays open: ``keep`` may write on SQLite
-        store.insert_many(Entry(number, Formula.parse(formula), energy) for number, formula, energy in some)
+        entries = (Entry(number, Formula.parse(formula), energy) for number, formula, energy in some)
+        store.insert_arrays(EntryArrays.of(entries))
         keep()
         last = some[-1][0]
     return store

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hull.arrays import EntryArrays
-from hull.entries import Entry, Formula, HullError, MixedScales, UnknownEntry
+from hull.entries import BadEntryId, Entry, Formula, HullError, MixedScales, UnknownEntry
 from hull.store import EventKind, HullStore
 
 LI, OXYGEN, LIO = (Formula.parse(text) for text in ("Li", "O", "LiO"))
@@ -177,3 +177,28 @@ def test_arrays_may_lie_in_memory_as_they_like_and_stay_as_they_are():
 
     assert_same_store(store, filled([*ENTRIES, *GOOD]))
     assert store.nbytes > 0
+
+
+@examples(50)
+@given(chemistries(referenced=False))
+def test_entries_made_arrays_are_the_same_entries(entries):
+    one_by_one, together = filled(entries), HullStore("test")
+
+    together.insert_arrays(EntryArrays.of(entries))
+
+    assert list(together.points()) == list(one_by_one.points())
+    assert together.stable_entries() == one_by_one.stable_entries()
+    assert len(together) == len(entries)
+
+
+def test_no_entries_are_arrays_too():
+    store = HullStore("test")
+
+    store.insert_arrays(EntryArrays.of([]))
+
+    assert len(store) == 0
+
+
+def test_an_id_that_does_not_fit_makes_no_arrays():
+    with pytest.raises(BadEntryId):
+        EntryArrays.of([Entry(2**63, Formula.parse("Li"), -1.0)])
