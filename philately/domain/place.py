@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from django.db import transaction
 
-from philately.domain import bulk, hull_snapshots, outcomes, withdrawals
+from philately.domain import bulk, hull_snapshots, outcomes, statistics, withdrawals
 from philately.domain.collector import collector_paused
 from philately.domain.locks import LockLost, lock
 from philately.domain.outcomes import Placed
@@ -160,6 +160,7 @@ def _place_turn(run: Run, turn: Turn, hold: Held, *, official: bool) -> int:
         if official:
             _move(turn)
     _warm = _Warm(run.pk, run.placed_to, run.log_position, fold)
+    statistics.renew(run)
     hull_snapshots.save_when_due(run, fold.hull)
     return len(placed)
 
