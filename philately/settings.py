@@ -158,7 +158,7 @@ MAX_ATTEMPTS = 3
 DUMP_EVERY_S = env.float("DUMP_EVERY_S", 3600.0)  # while work goes on; when all is quiet the dump is made at once
 HULL_SNAPSHOT_EVERY = env.int("HULL_SNAPSHOT_EVERY", 50_000)  # phases and log entries
 HULL_AUDIT_EVERY_S = env.float("HULL_AUDIT_EVERY_S", 86_400.0)  # of an official run that has moved since
-PLACE_CHUNK = env.int("PLACE_CHUNK", 2000)
+PLACE_CHUNK = env.int("PLACE_CHUNK", 5000)
 PLACE_DEADLINE_S = env.float("PLACE_DEADLINE_S", 7 * 86_400.0)  # the longest that one candidate holds up the others
 
 DATA_LICENCE = env.str("DATA_LICENCE", "CC BY 4.0")
