@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from validation.blocks import Format
 from validation.checks import check_initial, check_relaxed
-from validation.cif import read_block
 from validation.crystal import Crystal
+from validation.reading import read_structure
 from validation.reduction import primitive
 from validation.relaxation import Stopped
 from validation.rules import Reason, Rejected, RelaxationSettings, Rules
@@ -30,13 +31,15 @@ class HowItEnded(Protocol):
     def note(self) -> str: ...
 
 
-def accept_initial(text: str, rules: Rules, known_elements: frozenset[str], *, first_line: int = 1) -> Crystal:
+def accept_initial(
+    text: str, rules: Rules, known_elements: frozenset[str], *, format: Format = Format.CIF, first_line: int = 1
+) -> Crystal:
     """Phase 1 of one structure: read it, check it as it was written, and reduce it to the primitive cell.
 
     The checks come before the reduction, so that sentences name the file's own sites and a hostile cell never reaches
     the symmetry search. first_line: where the text begins in its file. Raises Rejected.
     """
-    crystal = read_block(text, rules, first_line=first_line)
+    crystal = read_structure(text, rules, format=format, first_line=first_line)
     check_initial(crystal, rules, known_elements)
     return primitive(crystal)
 

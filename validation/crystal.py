@@ -37,7 +37,7 @@ class Crystal:
     @classmethod
     def of(cls, lattice: object, frac_coords: object, numbers: object) -> Crystal:
         """Build from anything array-like; fractional coordinates are wrapped into the cell."""
-        wrapped = np.asarray(frac_coords, dtype=np.float64).reshape(-1, 3) % 1.0
+        wrapped = np.ascontiguousarray(frac_coords, dtype=np.float64).reshape(-1, 3) % 1.0
         wrapped[wrapped >= 1.0] = 0.0  # -1e-17 % 1.0 is 1.0
         return cls(
             np.array(lattice, dtype=np.float64).reshape(3, 3), wrapped, np.array(numbers, dtype=np.int64).reshape(-1)
@@ -75,11 +75,12 @@ class Crystal:
     @cached_property
     def symbols(self) -> tuple[str, ...]:
         """Element symbol of each site."""
-        return tuple(SYMBOLS[number - 1] for number in self.numbers)
+        return tuple([SYMBOLS[number - 1] for number in self.numbers.tolist()])
 
     @cached_property
     def formula(self) -> Formula:
-        return Formula.of(dict(Counter(self.symbols)))
+        amounts = Counter(self.numbers.tolist())
+        return Formula.of({SYMBOLS[number - 1]: amount for number, amount in amounts.items()})
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -90,7 +91,7 @@ class Crystal:
         """Cartesian positions, Å, shape (n, 3)."""
         return self.frac_coords @ self.lattice
 
-    @property
+    @cached_property
     def volume(self) -> float:
         """Å³."""
         return float(abs(np.linalg.det(self.lattice)))
@@ -99,13 +100,15 @@ class Crystal:
     def content_hash(self) -> str:
         """SHA-256 of the cell and the sites, rounded to 1e-4 Å; the order of the sites and the shift by whole cells
         do not count, the choice of cell and of origin does (those are the matcher's business)."""
-        steps = np.round(self.lattice / _HASH_RESOLUTION_ANG).astype("<i8")
-        lengths = np.linalg.norm(self.lattice, axis=1)
-        grid = np.maximum(np.round(lengths / _HASH_RESOLUTION_ANG), 1.0)
-        cells = np.round(self.frac_coords * grid).astype("<i8") % grid.astype("<i8")
-        sites = np.column_stack([self.numbers.astype("<i8"), cells])
-        order = np.lexsort(sites.T[::-1])
-        return hashlib.sha256(b"crystal-1" + steps.tobytes() + sites[order].astype("<i8").tobytes()).hexdigest()
+        steps = np.rint(self.lattice / _HASH_RESOLUTION_ANG).astype("<i8")
+        lengths = np.sqrt((self.lattice * self.lattice).sum(axis=1))
+        grid = np.maximum(np.rint(lengths / _HASH_RESOLUTION_ANG), 1.0)
+        sites = np.empty((len(self), 4), dtype="<i8")
+        sites[:, 0] = self.numbers
+        sites[:, 1:] = np.rint(self.frac_coords * grid)
+        sites[:, 1:] %= grid.astype("<i8")
+        order = np.lexsort((sites[:, 3], sites[:, 2], sites[:, 1], sites[:, 0]))
+        return hashlib.sha256(b"crystal-1" + steps.tobytes() + sites[order].tobytes()).hexdigest()
 
     def pack(self) -> bytes:
         """The crystal as bytes, exact to the last bit; ``unpack`` reads them."""
@@ -126,7 +129,7 @@ class Crystal:
         (n_sites,) = struct.unpack_from("<I", blob, 4)
         if len(blob) != 8 + 72 + 25 * n_sites:
             raise ValueError(f"a packed crystal of {n_sites} sites has {8 + 72 + 25 * n_sites} bytes, not {len(blob)}")
-        lattice = np.frombuffer(blob, "<f8", 9, 8).reshape(3, 3).astype(np.float64)
-        frac = np.frombuffer(blob, "<f8", 3 * n_sites, 80).reshape(-1, 3).astype(np.float64)
+        reals = np.frombuffer(blob, "<f8", 9 + 3 * n_sites, 8).astype(np.float64)
+        lattice, frac = reals[:9].reshape(3, 3), reals[9:].reshape(-1, 3)
         numbers = np.frombuffer(blob, "u1", n_sites, 80 + 24 * n_sites).astype(np.int64)
         return cls(lattice, frac, numbers)

@@ -18,7 +18,7 @@ from validation.potentials import Judge
 from validation.references import reference_crystal, reference_phase
 from validation.rules import RelaxationSettings
 from validation.scales import scale_digest, scale_of
-from validation.spacegroup import space_group_number
+from validation.spacegroup import symmetry_of
 
 CHECKSUMS = "SHA256SUMS"
 SEASON_SETTINGS = RelaxationSettings()  # the scale's: energies at the tighter settings of a build belong to it as well
@@ -151,8 +151,13 @@ def _odd_order(kept: Attempt, attempts: Iterable[Attempt]) -> str:
 
 def label_of(kept: Attempt) -> str:
     """The prototype it started from, and what became of it where the relaxation found another space group."""
-    found, own = (space_group_number(crystal) for crystal in (Crystal.unpack(kept.crystal), kept.task.start()))
+    found, own = (_group(crystal) for crystal in (Crystal.unpack(kept.crystal), kept.task.start()))
     return kept.task.prototype if found == own else f"{kept.task.prototype}, relaxed to space group {found}"
+
+
+def _group(crystal: Crystal) -> int | None:
+    symmetry = symmetry_of(crystal)
+    return symmetry.number if symmetry else None
 
 
 def _phase(number: int, kept: Attempt, note: str) -> ReferencePhase:

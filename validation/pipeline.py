@@ -16,16 +16,18 @@ from typing import TypeVar
 
 from hull.reference import Release
 from validation.acceptance import accept_initial, accept_relaxed
-from validation.archive import Member, UploadLimits, open_upload
-from validation.blocks import decode, split_blocks
+from validation.archive import UploadLimits
+from validation.blocks import Format
 from validation.crystal import Crystal
-from validation.matching import find_twin, match_key
+from validation.gathered import Gathered
+from validation.matching import Description, find_twin
 from validation.placing import Arrival, Fold, Outcome
 from validation.potentials import Judge
 from validation.relaxation import Relaxation, relax
 from validation.rules import Reason, Rejected, RelaxationSettings, Rules
 from validation.scales import scale_digest, scale_of
 from validation.scoring import Award
+from validation.uploads import Found, structures_of
 
 _T = TypeVar("_T")
 
@@ -50,7 +52,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What a member sends: an archive or a single CIF."""
+    """What a member sends: an archive or a single file."""
 
     member: str
     name: str
@@ -72,6 +74,7 @@ class Submission:
     block: str = ""
     text: str = ""
     line: int = 1
+    format: Format = Format.CIF
     problem: Rejected | None = None
 
 
@@ -156,23 +159,24 @@ def read_uploads(uploads: Iterable[Upload], limits: UploadLimits | None = None) 
     """Every data block of every file, numbered in order of arrival. Raises ArchiveRefused."""
     arrival = 0
     for upload in uploads:
-        for member in open_upload(io.BytesIO(upload.data), upload.name, limits):
-            for submission in _submissions(member, upload.member, arrival + 1):
-                yield submission
-                arrival = submission.arrival
+        for found in structures_of(io.BytesIO(upload.data), upload.name, limits):
+            arrival += 1
+            yield _submission(arrival, upload.member, found)
 
 
 def check_submissions(submissions: Iterable[Submission], rules: Rules, known_elements: frozenset[str]) -> list[Checked]:
     """Phase 1: read, check and find twins, in order of arrival. known_elements: symbols that the judge knows."""
-    originals: dict[tuple[str, int], list[tuple[int, Crystal]]] = defaultdict(list)
+    gathered, originals = Gathered(rules.twin), dict[int, Crystal]()
     checked = []
     for submission in submissions:
         crystal, twin_of = _parsed(submission, rules, known_elements), None
         if isinstance(crystal, Crystal):
-            earlier = originals[match_key(crystal), len(crystal)]
-            twin_of = find_twin(crystal, earlier, rules.twin)
+            fingerprints = Description.of(crystal, rules.twin).fingerprints
+            near = [(number, originals[number]) for number, _ in gathered.near(fingerprints)]
+            twin_of = find_twin(crystal, near, rules.twin)
             if twin_of is None:  # a twin is no original for later ones
-                earlier.append((submission.arrival, crystal))
+                gathered.add(submission.arrival, fingerprints)
+                originals[submission.arrival] = crystal
         checked.append(Checked(submission, crystal, twin_of))
     return checked
 
@@ -194,24 +198,19 @@ def points_of(reports: Iterable[Report]) -> dict[str, float]:
     return dict(sorted(points.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _submissions(member: Member, sender: str, first_arrival: int) -> Iterator[Submission]:
-    """The blocks of one file, or one submission that says why there are none."""
-    problem = member.problem
-    if member.data is not None:
-        try:
-            for arrival, block in enumerate(split_blocks(decode(member.data)), first_arrival):
-                yield Submission(arrival, sender, member.name, block.name, block.text, block.line)
-            return
-        except Rejected as rejection:
-            problem = rejection
-    yield Submission(first_arrival, sender, member.name, problem=problem)
+def _submission(arrival: int, sender: str, found: Found) -> Submission:
+    block = found.block
+    if block is None:
+        return Submission(arrival, sender, found.file, problem=found.problem)
+    return Submission(arrival, sender, found.file, block.name, block.text, block.line, block.format)
 
 
 def _parsed(submission: Submission, rules: Rules, known_elements: frozenset[str]) -> Crystal | Rejected:
     if submission.problem is not None:
         return submission.problem
     try:
-        return accept_initial(submission.text, rules, known_elements, first_line=submission.line)
+        text, line = submission.text, submission.line
+        return accept_initial(text, rules, known_elements, format=submission.format, first_line=line)
     except Rejected as rejection:
         return rejection
 

@@ -14,7 +14,7 @@ from hull.entries import Entry, Formula
 from hull.reference import Coverage, Release
 from hull.store import EventKind, HullPoint, HullStore, Insertion, Position
 from validation.formation import Grounds
-from validation.matching import KnownPhase, first_match
+from validation.matching import KnownPhase, Match, first_match
 from validation.memory import KeptPhase, Memory
 from validation.references import reference_crystal
 from validation.rules import Reason, Rules
@@ -96,9 +96,20 @@ class Fold:
         ]
         if not near:
             return None
-        known = [KnownPhase(phase.number, phase.crystal(), phase.energy_per_atom) for phase in near]
-        number = first_match(arrival.crystal(), arrival.energy_per_atom, known, self.rules)
-        return next((phase for phase in near if phase.number == number), None)
+        fits, structure = self.memory.fits, arrival.structure
+        matching = [
+            Match(phase.number, distance, abs(phase.energy_per_atom - arrival.energy_per_atom))
+            for phase in near
+            if not fits.is_open(structure, phase.structure)
+            and (distance := fits.distance(structure, phase.structure)) is not None
+        ]
+        unknown = [phase for phase in near if fits.is_open(structure, phase.structure)]
+        if unknown:
+            known = [KnownPhase(phase.number, phase.crystal(), phase.energy_per_atom) for phase in unknown]
+            found = first_match(arrival.crystal(), arrival.energy_per_atom, known, self.rules)
+            matching += [found] if found else []
+        best = min(matching, key=Match.rank, default=None)
+        return None if best is None else next(phase for phase in near if phase.number == best.number)
 
     def _duplicate(self, arrival: Arrival, phase: KeptPhase, formation: float | None, position: Position) -> Outcome:
         gain = phase.energy_per_atom - arrival.energy_per_atom
@@ -113,6 +124,7 @@ class Fold:
             return self._outcome(Verdict.HELD, phase, formation, position, sentence=f"{sentence}; {held}")
         insertion = self.hull.lower(phase.number, arrival.energy_per_atom)
         phase.energy_per_atom, phase.crystal = arrival.energy_per_atom, arrival.crystal
+        phase.structure = arrival.structure
         return self._outcome(
             Verdict.REFINED,
             phase,
@@ -226,7 +238,9 @@ class Fold:
 
     def _new_phase(self, arrival: Arrival, *, in_hull: bool) -> KeptPhase:
         find = Find(arrival.member, arrival.candidate, self.next_number, text_of(arrival.formula))
-        phase = KeptPhase(find.phase, arrival.formula, arrival.energy_per_atom, arrival.crystal, find, in_hull)
+        phase = KeptPhase(
+            find.phase, arrival.formula, arrival.energy_per_atom, arrival.crystal, find, in_hull, arrival.structure
+        )
         self.memory.keep(phase)
         self.next_number += 1
         return phase

@@ -10,17 +10,17 @@ from typing import Any
 
 from hull.reference import Coverage, DamagedRelease, ReferencePhase, Release, read_release
 from validation.acceptance import accept_relaxed
-from validation.archive import UploadLimits, open_upload
-from validation.blocks import decode, split_blocks
+from validation.blocks import Block, split_file
 from validation.checks import check_initial
-from validation.cif import read_block
 from validation.crystal import Crystal
 from validation.potentials import Judge
+from validation.reading import read_structure
 from validation.reduction import primitive
 from validation.references import reference_crystal, reference_phase
 from validation.relaxation import relax
 from validation.rules import Reason, Rejected, RelaxationSettings, Rules
 from validation.scales import scale_digest, scale_of
+from validation.uploads import structures_of
 
 
 class ReleaseRefused(Exception):
@@ -45,7 +45,8 @@ class Built:
 
 
 def read_sources(path: Path, rules: Rules) -> Iterator[Source]:
-    """The structures of a folder of CIFs, an archive, a CIF, a JSON of pymatgen entries, or a Parquet file.
+    """The structures of a folder of CIFs, of an archive or a file as participants send it, of a JSON of pymatgen
+    entries, or of a Parquet file.
 
     Raises ReleaseRefused where nothing of the file can be judged.
     """
@@ -56,18 +57,19 @@ def read_sources(path: Path, rules: Rules) -> Iterator[Source]:
         if not files:
             raise ReleaseRefused(f"the folder {path} holds no .cif file")
         for file in files:
-            yield from _cif_sources(str(file.relative_to(path)), file.read_bytes(), rules)
+            for block in split_file(file.read_bytes(), file.name):
+                yield _source(str(file.relative_to(path)), block, rules)
     elif path.suffix == ".json":
         yield from _entry_sources(path)
     elif path.suffix == ".parquet":
         yield from _parquet_sources(path)
     else:
         with path.open("rb") as stream:
-            for member in open_upload(stream, path.name, UploadLimits()):
-                if member.data is None:
-                    yield Source(member.name, None, member.problem)
+            for found in structures_of(stream, path.name):
+                if found.block is None:
+                    yield Source(found.file, None, found.problem)
                 else:
-                    yield from _cif_sources(member.name, member.data, rules)
+                    yield _source(found.file, found.block, rules)
 
 
 def relax_release(
@@ -112,13 +114,12 @@ def _phase(number: int, source: Source, judge: Judge, settings: RelaxationSettin
     return reference_phase(number, result.crystal, result.energy_per_atom, label=source.label[:200])
 
 
-def _cif_sources(name: str, data: bytes, rules: Rules) -> Iterator[Source]:
-    for block in split_blocks(decode(data)):
-        label = f"{name}#{block.name}" if block.name else name
-        try:
-            yield Source(label, read_block(block.text, rules))
-        except Rejected as problem:
-            yield Source(label, None, problem)
+def _source(file: str, block: Block, rules: Rules) -> Source:
+    label = f"{file}#{block.name}" if block.name else file
+    try:
+        return Source(label, read_structure(block.text, rules, format=block.format, first_line=block.line))
+    except Rejected as problem:
+        return Source(label, None, problem)
 
 
 def _entry_sources(path: Path) -> Iterator[Source]:

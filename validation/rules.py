@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
-RULES_VERSION = 1
-MATCHER_VERSION = "structure-matcher-either-direction-1"
+RULES_VERSION = 2  # 1 knew no bond_radii_ratio
+MATCHER_VERSION = "structure-matcher-either-direction-2"
 
 
 class Reason(StrEnum):
@@ -45,15 +45,36 @@ class Reason(StrEnum):
 
 
 class Rejected(Exception):
-    """What the submitter can mend: a reason code and one sentence that names the site and the limit."""
+    """What the submitter can mend: a reason code and one sentence that names the site and the limit.
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    detail: it may quote what a stranger wrote, so what does not print becomes ``?``. sites: those that the sentence
+    names, counted from 1. value and limit: its two numbers, in its units, where it compares two.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str,
+        *,
+        sites: tuple[int, ...] = (),
+        value: float | None = None,
+        limit: float | None = None,
+    ) -> None:
+        detail = printable(detail)
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+        self.sites = sites
+        self.value = value
+        self.limit = limit
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"
+
+
+def printable(text: str) -> str:
+    """On one line, and without what databases refuse and terminals obey."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +114,7 @@ class Points:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Version 1. An organiser edits them before a season opens; their digest stands beside every verdict."""
+    """Version 2. An organiser edits them before a season opens; their digest stands beside every verdict."""
 
     version: int = RULES_VERSION
     max_atoms: int = 50  # in the primitive cell; the design's 200 is for judges on a GPU
@@ -106,7 +127,8 @@ class Rules:
     min_volume_per_atom_ang3: float = 4.0
     volume_ratio_range: tuple[float, float] = (0.3, 3.0)  # relaxed volume over the sum of the elements' volumes
     max_density_g_per_cm3: float = 25.0
-    bond_length_ang: float = 5.0  # bulk: bonds up to this length connect all atoms in three directions
+    bond_length_ang: float = 5.0  # bulk: bonds up to this length connect all atoms in three directions …
+    bond_radii_ratio: float = 1.3  # … or up to this × the sum of their covalent radii, where that is longer
     twin: Tolerances = Tolerances(0.01, 0.02, 1.0, False)
     duplicate: Tolerances = Tolerances(0.05, 0.1, 5.0, True)
     duplicate_window_ev_per_atom: float = 0.010
@@ -124,11 +146,20 @@ class Rules:
         return _digest({"matcher": MATCHER_VERSION, **self.to_json()})
 
     def to_json(self) -> dict[str, Any]:
-        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+        """Rules of an earlier version are written without what they did not have, and keep their digest."""
+        data = json.loads(json.dumps(asdict(self)))
+        for name, absent in _absent_in(self.version).items():
+            if data[name] == absent:
+                del data[name]
+        return data  # type: ignore[no-any-return]
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """The inverse of ``to_json``; raises ValueError for a rule that does not exist or a limit that is no number."""
+        """The inverse of ``to_json``; raises ValueError for a rule that does not exist or a limit that is no number.
+
+        Rules that are left out have their defaults, or, where the data are of an earlier version that had no such rule,
+        the value that means none.
+        """
         unknown = set(data) - {rule.name for rule in fields(cls)}
         if unknown:
             raise ValueError(f"there is no rule named {', '.join(sorted(unknown))}")
@@ -136,7 +167,7 @@ class Rules:
             limit = data.get(rule.name, rule.default)
             if isinstance(rule.default, int | float) and not _is_number(limit):
                 raise ValueError(f"the rule {rule.name} is {limit!r}; a number such as {rule.default:g} is expected")
-        values = dict(data)
+        values = {**_absent_in(data.get("version", RULES_VERSION)), **data}
         for name in ("twin", "duplicate"):
             if name in values:
                 values[name] = Tolerances(**values[name])
@@ -146,6 +177,11 @@ class Rules:
         if "points" in values:
             values["points"] = Points(**values["points"])
         return cls(**values)
+
+
+def _absent_in(version: int) -> dict[str, float]:
+    """Rules that this version did not have, with the values by which they change nothing."""
+    return {"bond_radii_ratio": 0.0} if version < 2 else {}
 
 
 def _is_number(value: object) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 BLOCK_BYTES = 512
+_PADDING_CHUNK_BYTES = 1 << 16
 MAX_EXTENSION_BYTES = 1 << 20  # a long name or a pax header; real ones have hundreds of bytes
 
 
@@ -48,31 +49,44 @@ def looks_like_tar(start: bytes) -> bool:
 def headers(read: Callable[[int], bytes]) -> Iterator[Header]:
     """Yield each member's header; ``read(n)`` gives exactly n bytes, or fewer at the end of the stream.
 
-    Long names (GNU ``L``, pax ``path``) are applied; pax sizes too. Raises DamagedTar.
+    Long names (GNU ``L``, pax ``path``) are applied; pax sizes too. Bytes of a name that are no UTF-8 become
+    surrogates. Raises DamagedTar.
     """
     long_name: str | None = None
     long_size: int | None = None
+    is_sparse = False
     while block := read(BLOCK_BYTES):
         if not any(block):
+            _refuse_what_follows(read)
             return
         if len(block) < BLOCK_BYTES or not _checksum_fits(block):
-            raise DamagedTar("a header is damaged")
+            raise DamagedTar("a header is damaged or missing")
         flag, size = block[156:157], _number(block[124:136])
         if flag in b"LKxg":
             payload = _extension(read, size)
             if flag == b"L":
-                long_name = payload.rstrip(b"\0").decode("utf-8", "replace")
+                long_name = payload.rstrip(b"\0").decode("utf-8", "surrogateescape")
             elif flag == b"x":
                 records = _pax_records(payload)
                 long_name, long_size = records.get("path", long_name), _pax_size(records)
+                is_sparse = any(key.startswith("GNU.sparse.") for key in records)
             continue
         header = Header(
             name=long_name if long_name is not None else _name(block),
-            kind=_KINDS.get(flag, Kind.OTHER),
+            kind=Kind.OTHER if is_sparse else _KINDS.get(flag, Kind.OTHER),
             size=long_size if long_size is not None else size,
         )
         long_name = long_size = None
+        is_sparse = False
         yield header
+    raise DamagedTar("it ends without an end mark")
+
+
+def _refuse_what_follows(read: Callable[[int], bytes]) -> None:
+    """Padding is zeros; anything else is a second archive that readers would miss, or no tar at all."""
+    while rest := read(_PADDING_CHUNK_BYTES):
+        if rest.strip(b"\0"):
+            raise DamagedTar("something else follows its end")
 
 
 def _extension(read: Callable[[int], bytes], size: int) -> bytes:
@@ -95,7 +109,7 @@ def _pax_records(payload: bytes) -> dict[str, str]:
         if length < 5 or position + length > len(payload):
             raise DamagedTar("a pax header is damaged")
         key, _, value = payload[position + len(digits) + 1 : position + length - 1].partition(b"=")
-        records[key.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
+        records[key.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
         position += length
     return records
 
@@ -112,7 +126,7 @@ def _pax_size(records: dict[str, str]) -> int | None:
 def _name(block: bytes) -> str:
     name = block[:100].split(b"\0")[0]
     prefix = block[345:500].split(b"\0")[0] if block[257:263] == b"ustar\0" else b""
-    return (prefix + b"/" + name if prefix else name).decode("utf-8", "replace")
+    return (prefix + b"/" + name if prefix else name).decode("utf-8", "surrogateescape")
 
 
 def _number(field: bytes) -> int:

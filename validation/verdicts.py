@@ -48,6 +48,7 @@ class Arrival:
     formula: Formula
     energy_per_atom: float
     crystal: Callable[[], Crystal]  # the relaxed cell; fetched only where something of its formula is near in energy
+    structure: int | None = None  # its number where it may have been compared ahead (``memory.Fits``)
 
 
 @lru_cache(maxsize=65_536)

@@ -1,5 +1,6 @@
 import gzip
 import io
+import itertools
 import os
 import struct
 import tarfile
@@ -8,6 +9,7 @@ import zipfile
 import zlib
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,7 +50,12 @@ def tgz(members):
     return tarred(members, "w:gz")
 
 
-ARCHIVES = pytest.mark.parametrize("pack", [zipped, tarred, tgz], ids=["zip", "tar", "tar.gz"])
+def tzst(members):
+    return zstandard.compress(tarred(members))
+
+
+ARCHIVES = pytest.mark.parametrize("pack", [zipped, tarred, tgz, tzst], ids=["zip", "tar", "tar.gz", "tar.zst"])
+PACKED = pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
 
 
 @ARCHIVES
@@ -74,10 +81,78 @@ def test_a_single_file_is_one_member_of_its_own_name():
     assert (member.name, member.data, member.problem) == ("NaCl.cif", CIF, None)
 
 
-def test_a_gzipped_single_file_is_unpacked():
-    (member,) = read(gzip.compress(CIF), "NaCl.cif.gz")
+@PACKED
+def test_a_packed_single_file_is_unpacked(pack):
+    (member,) = read(pack(CIF), "NaCl.cif.gz" if pack is gzip.compress else "NaCl.cif.zst")
 
     assert (member.name, member.data) == ("NaCl.cif", CIF)
+
+
+@PACKED
+def test_parts_packed_one_after_the_other_are_one_file(pack):
+    (member,) = read(pack(CIF) + pack(b"") + pack(CIF))
+
+    assert member.data == CIF * 2
+
+
+@PACKED
+def test_what_is_packed_twice_is_no_structure(pack):
+    (member,) = read(pack(pack(CIF)))
+
+    assert member.problem.reason is Reason.NOT_CIF
+    assert "no archive within another" in member.problem.detail
+
+
+@PACKED
+def test_something_else_after_packed_data_refuses_the_upload(pack):
+    with pytest.raises(ArchiveRefused, match=r"Something else follows the end of the (gzip|zstd) data"):
+        read(pack(CIF) + b"<html>" * 20)
+
+
+@PACKED
+@pytest.mark.parametrize("cut", [1, 4, 12, 30])
+def test_packed_data_cut_short_are_refused(pack, cut):
+    data = pack(os.urandom(100))
+
+    with pytest.raises(ArchiveRefused, match="damaged or incomplete"):
+        read(data[:-cut])
+
+
+@PACKED
+def test_a_packed_byte_that_changed_is_noticed(pack):
+    data = bytearray(
+        zstandard.ZstdCompressor(write_checksum=True).compress(CIF) if pack is not gzip.compress else pack(CIF)
+    )
+    data[-10] ^= 0xFF
+
+    with pytest.raises(ArchiveRefused, match="damaged"):
+        read(bytes(data))
+
+
+@PACKED
+def test_more_parts_than_any_packer_makes_are_refused(pack):
+    with pytest.raises(ArchiveRefused, match="more than 100,000 parts"):
+        read(pack(CIF) + pack(b"") * 100_001)
+
+
+def test_a_gzip_padded_with_zeros_is_read():
+    assert read(gzip.compress(CIF) + bytes(100_000))[0].data == CIF
+
+
+def test_a_zstd_frame_that_is_to_be_skipped_is_skipped():
+    skipped = struct.pack("<2I", 0x184D2A51, 5) + b"notes"
+
+    assert read(skipped + zstandard.compress(CIF) + skipped)[0].data == CIF
+
+
+def test_a_zstd_with_a_huge_window_is_refused_with_its_size():
+    packer = zstandard.ZstdCompressor(
+        compression_params=zstandard.ZstdCompressionParameters(window_log=30, enable_ldm=False)
+    ).compressobj()
+    data = packer.compress(CIF) + packer.flush()
+
+    with pytest.raises(ArchiveRefused, match=r"window of 1,073,741,824 bytes to be unpacked; at most 134,217,728"):
+        read(data)
 
 
 @ARCHIVES
@@ -187,7 +262,7 @@ def test_more_bytes_than_the_limit_refuse_the_archive(pack):
         read(pack([(f"{n}.cif", os.urandom(300_000)) for n in range(4)]), max_decompressed_bytes=1_000_000)
 
 
-@pytest.mark.parametrize("pack", [zipped, tgz], ids=["zip", "tar.gz"])
+@pytest.mark.parametrize("pack", [zipped, tgz, tzst], ids=["zip", "tar.gz", "tar.zst"])
 def test_a_bomb_is_refused_by_its_ratio_before_it_is_unpacked(pack):
     bomb = pack([("bomb.cif", bytes(60_000_000))])
 
@@ -237,10 +312,18 @@ def test_a_tar_that_repeats_folders_without_end_is_refused():
 def test_a_zip_list_of_members_is_counted_before_it_is_loaded():
     entry = b"PK\x01\x02" + bytes(24) + struct.pack("<3H", 1, 0, 0) + bytes(12) + b"a"
     directory = entry * 50_000
-    end = b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, 1, 1, len(directory), 0, 0)
+    end = b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, 50_000, 50_000, len(directory), 104, 0)
 
     with pytest.raises(ArchiveRefused, match="more than 1,000 members"):
-        read(b"PK\x03\x04" + directory + end, max_members=1_000)
+        read(b"PK\x03\x04" + bytes(100) + directory + end, max_members=1_000)
+
+
+def test_a_zip_of_another_part_is_refused():
+    data = bytearray(zipped([("a.cif", CIF)]))
+    struct.pack_into("<H", data, len(data) - 18, 1)
+
+    with pytest.raises(ArchiveRefused, match="one part of several"):
+        read(bytes(data))
 
 
 def test_an_encrypted_zip_is_refused():
@@ -288,10 +371,79 @@ def test_a_tar_with_a_damaged_header_is_refused():
         read(bytes(data))
 
 
-def test_names_are_shown_without_control_characters():
-    (member,) = read(zipped([("a\n\x1b[31m.cif", CIF)]))
+@pytest.mark.parametrize("pack", [zipped, tarred, tgz, tzst], ids=["zip", "tar", "tar.gz", "tar.zst"])
+def test_names_with_control_characters_cost_only_themselves_and_are_shown_without(pack):
+    members = read(pack([("a\n\x1b[31m.cif", CIF), ("good.cif", CIF)]))
 
-    assert member.name == "a??[31m.cif"
+    assert members[0].name == "a??[31m.cif"
+    assert "control character" in members[0].problem.detail
+    assert members[1].data == CIF
+
+
+@ARCHIVES
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_names_may_be_given_twice_and_both_are_read(pack):
+    assert [member.data for member in read(pack([("a.cif", CIF), ("a.cif", CIF * 2)]))] == [CIF, CIF * 2]
+
+
+def test_a_tar_name_that_is_no_utf8_costs_only_itself():
+    info = tarfile.TarInfo("caf\udce9.cif")
+    header = info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
+
+    members = read(header + tarred([("good.cif", CIF)]))
+
+    assert "caf?.cif is not valid UTF-8" in members[0].problem.detail
+    assert members[1].data == CIF
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_a_tar_without_its_end_is_refused(form):
+    data = tarred([("a.cif", CIF)], form=form)
+
+    with pytest.raises(ArchiveRefused, match="ends without an end mark"):
+        read(data[:1024])
+
+
+@pytest.mark.parametrize("rest", [b"<html>", tarred([("b.cif", CIF)])], ids=["text", "another tar"])
+def test_something_else_after_a_tar_refuses_the_upload(rest):
+    with pytest.raises(ArchiveRefused, match="something else follows its end"):
+        read(tarred([("a.cif", CIF)]) + rest)
+
+
+def test_a_sparse_file_costs_only_itself():
+    info = tarfile.TarInfo("sparse.cif")
+    info.pax_headers, info.size = {"GNU.sparse.major": "1"}, len(CIF)
+    header = info.tobuf(tarfile.PAX_FORMAT)
+
+    members = read(header + CIF + bytes(-len(CIF) % 512) + tarred([("good.cif", CIF)]))
+
+    assert "no plain file" in members[0].problem.detail
+    assert members[1].data == CIF
+
+
+@pytest.mark.parametrize("data", [b"7z\xbc\xaf\x27\x1c00", b"Rar!\x1a\x07\0", b"BZh91AY"])
+def test_an_upload_of_another_kind_is_refused_with_the_kinds_that_are_read(data):
+    with pytest.raises(ArchiveRefused, match=r"zip, tar, tar.gz or tar.zst is read"):
+        read(data)
+
+
+def test_reading_for_too_long_is_refused():
+    seconds = itertools.count()
+
+    with pytest.raises(ArchiveRefused, match="takes longer than 20 s"):
+        list(
+            open_upload(
+                io.BytesIO(zipped([(f"{n}.cif", CIF) for n in range(50)])),
+                "upload",
+                UploadLimits(max_seconds=20),
+                clock=lambda: float(next(seconds)),
+            )
+        )
+
+
+def test_a_limit_of_time_needs_a_clock():
+    with pytest.raises(ValueError, match="clock"):
+        read(CIF, max_seconds=20)
 
 
 def test_only_one_member_is_in_memory_at_a_time():
@@ -307,7 +459,7 @@ def test_only_one_member_is_in_memory_at_a_time():
     assert peak < 6_000_000
 
 
-@given(st.sampled_from([zipped, tarred, tgz]), st.integers(0, 10_000), st.integers(1, 255))
+@given(st.sampled_from([zipped, tarred, tgz, tzst]), st.integers(0, 10_000), st.integers(1, 255))
 def test_a_flipped_byte_gives_members_or_a_refusal_and_nothing_else(pack, position, mask):
     data = bytearray(pack([("a.cif", CIF * 3), ("b.cif", CIF)]))
     data[position % len(data)] ^= mask
@@ -320,7 +472,10 @@ def test_a_flipped_byte_gives_members_or_a_refusal_and_nothing_else(pack, positi
     assert all((member.data is None) != (member.problem is None) for member in members)
 
 
-@given(st.sampled_from([b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b\x08\0", b"", b"data_"]), st.binary(max_size=300))
+@given(
+    st.sampled_from([b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b\x08\0", b"\x28\xb5\x2f\xfd", b"", b"data_"]),
+    st.binary(max_size=300),
+)
 def test_any_bytes_give_members_or_a_refusal_and_nothing_else(magic, rest):
     try:
         read(magic + rest)

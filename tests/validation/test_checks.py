@@ -1,17 +1,15 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from ase.neighborlist import primitive_neighbor_list
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from ase.build import bulk
 from validation_crystals import ELEMENTS, crystal, permuted, prototypes, rotated, shifted, supercell
 
 from validation.checks import check_initial, check_relaxed, primitive
 from validation.crystal import Crystal
 from validation.element_data import ATOMIC_VOLUME_ANG3
-from validation.neighbours import neighbour_pairs, periodic_directions
-from validation.reduction import aspect_ratio
+from validation.lattices import aspect_ratio
 from validation.rules import Reason, Rejected, Rules
 
 RULES = Rules()
@@ -226,35 +224,68 @@ def test_the_primitive_cell_has_its_known_number_of_atoms(name, n_atoms):
     assert small.volume / n_atoms == pytest.approx(crystal(name).volume / len(crystal(name)))
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.integers(0, 10_000), st.integers(1, 8))
-def test_neighbours_agree_with_ase_in_any_cell(seed, n_atoms):
-    rng = np.random.default_rng(seed)
-    lattice = rng.normal(size=(3, 3)) * 3 + np.eye(3) * 3
-    if aspect_ratio(lattice) > 20 or abs(np.linalg.det(lattice)) < 4 * n_atoms:
-        return
-    start = Crystal.of(lattice, rng.random((n_atoms, 3)), [29] * n_atoms)
+def test_a_rejection_names_sites_and_numbers_beside_its_sentence():
+    near = initial_rejection(Crystal.of(5 * np.eye(3), [[0, 0, 0], [0.98, 0, 0]], [11, 17]))
+    own_image = initial_rejection(cell_of((1.2, 5.0, 5.0)))
+    element = initial_rejection(crystal("rocksalt"), known=frozenset({"Na"}))
+    volume = initial_rejection(cell_of((1.5, 1.5, 1.5)))
+    density = initial_rejection(cell_of((2.3, 2.3, 2.3), 92))
+    aspect = initial_rejection(cell_of((1.2, 3.0, 30.0)))
 
-    pairs = neighbour_pairs(start, 5.0)
-
-    expected = np.sort(primitive_neighbor_list("d", [True] * 3, start.lattice, start.cart_coords, 5.0))
-    assert len(expected) == 2 * len(pairs.distances)
-    np.testing.assert_allclose(np.sort(np.repeat(pairs.distances, 2)), expected, atol=SAME_DISTANCE_ANG)
-
-
-def test_a_single_bond_through_each_face_makes_three_directions():
-    pairs = neighbour_pairs(cell_of((4, 4, 4)), 4.1)
-
-    assert periodic_directions(1, pairs) == (True, 3)
-    assert periodic_directions(1, neighbour_pairs(cell_of((4, 4, 4)), 3.9)) == (True, 0)
+    assert near.sites == (1, 2)
+    assert (near.value, near.limit) == (pytest.approx(0.1), pytest.approx(0.5 * (1.66 + 1.02)))
+    assert own_image.sites == (1,)
+    assert element.sites == (5,)
+    assert (volume.value, volume.limit) == (pytest.approx(1.5**3), RULES.min_volume_per_atom_ang3)
+    assert density.value > density.limit == RULES.max_density_g_per_cm3
+    assert (aspect.value, aspect.limit) == (pytest.approx(25.0), RULES.max_aspect_ratio)
 
 
-def test_checks_of_twenty_atoms_take_milliseconds():
-    start = supercell(crystal("perovskite"), 2, 2, 1)
-    check_initial(start, RULES, ELEMENTS)
-    began = time.process_time()
+@pytest.mark.parametrize(
+    ("symbol", "structure", "a"),
+    [("Cs", "bcc", 6.16), ("Cs", "fcc", 7.75), ("Rb", "fcc", 7.22), ("Ba", "bcc", 5.03), ("K", "bcc", 5.33)],
+)
+def test_metals_of_large_atoms_are_bulk(symbol, structure, a):
+    metal = Crystal.from_atoms(bulk(symbol, structure, a=a))
 
-    for _ in range(20):
-        check_initial(start, RULES, ELEMENTS)
+    check_initial(metal, RULES, frozenset({symbol}))
+    check_relaxed(metal, metal, RULES)
 
-    assert (time.process_time() - began) / 20 < 0.01
+
+@pytest.mark.parametrize("symbol", ["Cs", "Rb", "Mg", "Cu", "W"])
+def test_metals_with_vacuum_are_no_bulk(symbol):
+    slab = with_vacuum(Crystal.from_atoms(bulk(symbol)), 10.0)
+
+    assert initial_rejection(slab, known=frozenset({symbol})).reason is Reason.NOT_BULK
+
+
+def test_by_the_rules_of_version_1_bonds_of_any_atoms_end_at_one_length():
+    metal = Crystal.from_atoms(bulk("Cs", "bcc", a=6.16))
+
+    problem = initial_rejection(metal, replace(RULES, bond_radii_ratio=0.0), frozenset({"Cs"}))
+
+    assert problem.reason is Reason.NOT_BULK
+    assert "bonds of up to 5 Å must" in problem.detail
+
+
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        (Crystal.of(4.0 * np.eye(3), np.random.default_rng(0).random((50_000, 3)), [6] * 50_000), Reason.VOLUME),
+        (
+            Crystal.of(99.0 * np.eye(3), np.random.default_rng(0).random((50_000, 3)), [6] * 50_000),
+            Reason.TOO_MANY_ATOMS,
+        ),
+        (
+            Crystal.of(8.0 * np.eye(3), 1e-4 * np.random.default_rng(0).random((50, 3)), [6] * 50),
+            Reason.OVERLAPPING_ATOMS,
+        ),
+        (Crystal.of(np.diag([0.9, 0.9, 17.9]), [[0, 0, 0]], [6]), Reason.NOT_BULK),
+        (
+            Crystal.of(np.diag([18.0, 18.0, 0.91]), np.random.default_rng(0).random((50, 3)), [6] * 50),
+            Reason.OVERLAPPING_ATOMS,
+        ),
+    ],
+)
+def test_hostile_crystals_are_refused_by_the_rule_that_bounds_the_next(start, reason):
+    assert initial_rejection(start).reason is reason

@@ -23,6 +23,7 @@ COORDINATES = ("label", "type_symbol", "fract_x", "fract_y", "fract_z")
 OCCUPIED = (*COORDINATES, "occupancy")
 FM3M = "_symmetry_space_group_name_H-M 'F m -3 m'\n"
 ROCKSALT = "Na1 Na 0 0 0\nCl1 Cl 0.5 0.5 0.5"
+TILTED_C2 = ("x,y,z", "y,x,-z", "x+1/2,y+1/2,z+1/2", "y+1/2,x+1/2,-z+1/2")  # C2, in a setting that no table has
 CUBIC = (5.64, 5.64, 5.64, 90, 90, 90)
 
 
@@ -252,6 +253,73 @@ def test_missing_columns_of_coordinates_are_refused():
     assert rejection(cif_text("Na1 Na", columns=COORDINATES[:2])).reason is Reason.BAD_COORDINATES
 
 
+@pytest.mark.parametrize("missing", ["x", "y", "z"])
+def test_a_missing_column_of_coordinates_is_named(missing):
+    columns = tuple(column for column in COORDINATES if column != f"fract_{missing}")
+
+    problem = rejection(cif_text("Na1 Na 0 0", columns=columns))
+
+    assert problem.reason is Reason.BAD_COORDINATES
+    assert f"no _atom_site_fract_{missing};" in problem.detail
+
+
+def test_coordinates_in_other_numbers_than_sites_are_refused():
+    spare = "loop_\n_atom_site_fract_z\n0\n0.5\n0.7\n"
+
+    problem = rejection(cif_text("Na1 Na 0 0\nCl1 Cl 0.5 0.5", columns=COORDINATES[:4]) + spare)
+
+    assert problem.reason is Reason.BAD_COORDINATES
+    assert "2 x, 2 y and 3 z" in problem.detail
+
+
+def test_columns_of_their_own_loops_are_read_where_they_fit():
+    spare = "loop_\n_atom_site_fract_z\n0\n0.5\n"
+
+    assert len(read_block(cif_text("Na1 Na 0 0\nCl1 Cl 0.5 0.5", columns=COORDINATES[:4]) + spare, RULES)) == 2
+
+
+def test_one_site_may_be_written_without_a_loop():
+    cell = cif_text().split("loop_")[0]
+    site = "".join(
+        f"_atom_site_{column} {value}\n" for column, value in zip(COORDINATES, ("Na1", "Na", 0, 0, 0), strict=True)
+    )
+
+    assert read_block(cell + site, RULES).symbols == ("Na",)
+
+
+def test_occupancies_in_another_number_than_sites_are_disorder():
+    problem = rejection(cif_text() + "loop_\n_atom_site_occupancy\n1\n")
+
+    assert problem.reason is Reason.DISORDERED
+    assert "1 occupancies are given for 2 sites" in problem.detail
+
+
+@pytest.mark.parametrize(("hydrogens", "refused"), [("2", True), ("abc", True), ("0", False), ("?", False)])
+def test_hydrogens_that_have_no_place_are_not_lost_in_silence(hydrogens, refused):
+    text = cif_text(f"O1 O 0 0 0 {hydrogens}", columns=(*COORDINATES, "attached_hydrogens"))
+
+    if refused:
+        assert "site 1 (O)" in rejection(text).detail
+    else:
+        assert len(read_block(text, RULES)) == 1
+
+
+def test_a_rejection_names_its_sites_and_its_limit():
+    coordinate = rejection(cif_text("Na1 Na 0 0 0\nCl1 Cl 0.5 ? 0.5"))
+    occupancy = rejection(cif_text("Na1 Na 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 0.7", columns=OCCUPIED))
+    element = rejection(cif_text("Na1 Na 0 0 0\nXx Xx 0.5 0.5 0.5"))
+    cell = rejection(cif_text(cell=(4, 4, 2000, 90, 90, 90)))
+
+    assert coordinate.sites == occupancy.sites == element.sites == (2,)
+    assert (occupancy.limit, coordinate.limit) == (1.0, 1000.0)
+    assert (cell.value, cell.limit) == (2000.0, 1000.0)
+
+
+@pytest.mark.parametrize("number", ["1_0", "0x1", "1e5", "Infinity", "'0.5'", "0,5"])
+def test_what_only_python_takes_for_a_coordinate_is_none(number):
+    assert rejection(cif_text(f"Na1 Na {number} 0 0")).reason is Reason.BAD_COORDINATES
+
+
 @pytest.mark.parametrize("occupancy", ["0.5", "0", "1.5", "-1", "nan", "0.99", "abc"])
 def test_partial_occupancies_are_disorder(occupancy):
     problem = rejection(cif_text(f"Na1 Na 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 {occupancy}", columns=OCCUPIED))
@@ -287,6 +355,14 @@ def test_two_atoms_on_one_place_are_disorder(second):
         (operations("__import__('os')".replace("'", '"')), "operation 1"),
         (operations("x,y,z", "-x,y,z", "x,-y,z"), "not a space group"),
         (operations("x,y,z", "x+y,y,z"), "not a space group"),
+        ("_symmetry_space_group_name_H-M 'P 1'\n_space_group_name_H-M_alt 'F m -3 m'\n", r"number 225.*number 1\)"),
+        ("_symmetry_Int_Tables_number 1\n_space_group_IT_number 225\n", r"number 225.*number 1\)"),
+        ("_space_group_name_Hall '-F 4 2 3'\n" + operations("x,y,z"), "225.*1 symmetry operation,"),
+        (
+            operations("x,y,z") + "loop_\n_space_group_symop_operation_xyz\n'x,y,z'\n'-x,-y,-z'\n",
+            "list different symmetry operations",
+        ),
+        ("_symmetry_Int_Tables_number 4\n" + operations(*TILTED_C2), "number 4.*number 5"),
         (operations(*["x,y,z"] * 193), "193.*192"),
         (operations(*["x,y,z"] * 20_000), "20000.*192"),
     ],

@@ -1,3 +1,6 @@
+import hashlib
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,6 +29,32 @@ def test_noise_far_below_the_resolution_does_not_change_the_hash():
 
     assert Crystal.of(start.lattice, start.frac_coords - 1e-12, start.numbers).content_hash == start.content_hash
     assert Crystal.of(start.lattice + 1e-9, start.frac_coords, start.numbers).content_hash == start.content_hash
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("rocksalt", "5f87bd1e58d6906e9cef485e6179f1d42887d6a9de3f2b6843d697607f9cfe1c"),
+        ("quartz", "2430b3b3a73d50791ca6503cbe1ee6dc894f7c5aadc5ec05cf16a05fa69b9fcb"),
+    ],
+)
+def test_hashes_stay_what_they_were_when_relaxations_were_stored_under_them(name, known):
+    assert crystal(name).content_hash == known
+
+
+@given(st.integers(0, 10_000), st.integers(1, 30))
+def test_the_hash_is_that_of_whole_steps_of_a_ten_thousandth_of_an_angstrom(seed, n_sites):
+    rng = np.random.default_rng(seed)
+    start = Crystal.of(rng.normal(size=(3, 3)) * 4, rng.random((n_sites, 3)), rng.integers(1, 95, n_sites))
+    steps = [round(value / 1e-4) for value in start.lattice.ravel()]
+    grid = [max(round(float(length) / 1e-4), 1) for length in np.linalg.norm(start.lattice, axis=1)]
+    sites = sorted(
+        (int(number), *(round(float(place) * n) % n for place, n in zip(frac, grid, strict=True)))
+        for number, frac in zip(start.numbers, start.frac_coords, strict=True)
+    )
+    packed = b"crystal-1" + struct.pack(f"<{9 + 4 * n_sites}q", *steps, *(value for site in sites for value in site))
+
+    assert start.content_hash == hashlib.sha256(packed).hexdigest()
 
 
 @pytest.mark.parametrize("change", [rotated, shifted, lambda start: supercell(start, 2, 1, 1)])

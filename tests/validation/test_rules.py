@@ -1,5 +1,7 @@
+import hashlib
 import json
-from dataclasses import replace
+import pickle
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -32,7 +34,13 @@ def test_a_rule_that_does_not_exist_is_refused():
         Rules.from_json({"max_atomz": 7})
 
 
-CHANGES = [{"max_atoms": 51}, {"volume_ratio_range": (0.2, 3.0)}, {"points": Points(unique=2.0)}, {"version": 2}]
+CHANGES = [
+    {"max_atoms": 51},
+    {"volume_ratio_range": (0.2, 3.0)},
+    {"points": Points(unique=2.0)},
+    {"version": 3},
+    {"bond_radii_ratio": 0.0},
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -64,3 +72,32 @@ def test_a_rejection_carries_its_reason_and_its_sentence():
 def test_a_limit_that_is_no_number_is_refused_by_name(limit):
     with pytest.raises(ValueError, match="max_atoms"):
         Rules.from_json({"max_atoms": limit})
+
+
+def test_a_rejection_survives_a_way_between_processes_with_its_sites_and_numbers():
+    rejected = Rejected(Reason.OVERLAPPING_ATOMS, "too near.", sites=(1, 2), value=0.1, limit=1.3)
+
+    found = pickle.loads(pickle.dumps(rejected))
+
+    assert (found.reason, found.detail) == (rejected.reason, rejected.detail)
+    assert (found.sites, found.value, found.limit) == ((1, 2), 0.1, 1.3)
+
+
+def test_rules_of_version_1_keep_their_meaning_and_their_digest():
+    stored = json.loads(json.dumps(asdict(Rules(version=1))))
+    del stored["bond_radii_ratio"]  # version 1 knew no such rule
+    canonical = json.dumps({"matcher": rules_module.MATCHER_VERSION, **stored}, sort_keys=True, separators=(",", ":"))
+
+    rules = Rules.from_json(stored)
+
+    assert rules.bond_radii_ratio == 0.0
+    assert rules.to_json() == stored
+    assert rules.digest() == hashlib.sha256(canonical.encode()).hexdigest()
+    assert Rules.from_json(rules.to_json()) == rules
+
+
+def test_a_rule_that_version_1_did_not_have_can_be_given_to_it_and_is_then_told_by_the_digest():
+    older = Rules(version=1, bond_radii_ratio=0.0)
+
+    assert Rules.from_json({**older.to_json(), "bond_radii_ratio": 1.3}) == replace(older, bond_radii_ratio=1.3)
+    assert replace(older, bond_radii_ratio=1.3).digest() != older.digest()

@@ -44,6 +44,37 @@ def crystal(name: str) -> Crystal:
     return Crystal.from_structure(prototypes()[name])
 
 
+def heusler(order: str) -> Crystal:
+    """Four sites along the diagonal of the fcc cell, of elements by letter: XYXZ is L2_1, XXYZ is XA, …"""
+    elements = {"X": 29, "Y": 25, "Z": 13}
+    return Crystal.of(
+        2.98 * (np.ones((3, 3)) - np.eye(3)), [[n / 4] * 3 for n in range(4)], [elements[letter] for letter in order]
+    )
+
+
+def stacked_layers(order: str) -> Crystal:
+    """Silicon carbide of layers A, B and C: AB is 2H, ABC 3C, ABAC 4H, ABCACB 6H."""
+    at = {"A": 0.0, "B": 1 / 3, "C": 2 / 3}
+    height = np.arange(len(order)) / len(order)
+    plane = np.array([at[letter] for letter in order])
+    silicon = np.column_stack([plane, 2 * plane, height])
+    lattice = Lattice.hexagonal(3.08, 2.52 * len(order)).matrix
+    carbon = silicon + np.array([0.0, 0.0, 0.75 / len(order)])
+    return Crystal.of(lattice, np.vstack([silicon, carbon]), [14] * len(order) + [6] * len(order))
+
+
+def tilted_perovskite(degrees: float) -> Crystal:
+    """SrTiO3 with octahedra turned about c, those above and below alike (a0 a0 c+), in a cell of twice the atoms."""
+    turn = np.tan(np.radians(degrees)) / 4
+    side = 3.905 * 2**0.5 * np.cos(np.radians(degrees))
+    titanium, strontium = [[0, 0, 0], [0.5, 0.5, 0]], [[0.5, 0, 0.5], [0, 0.5, 0.5]]
+    x, y = 0.25 + turn, 0.25 - turn
+    oxygen = [[0, 0, 0.5], [0.5, 0.5, 0.5], [x, y, 0], [-y, x, 0], [-x, -y, 0], [y, -x, 0]]
+    return Crystal.of(
+        np.diag([side, side, 3.905]), [*titanium, *strontium, *oxygen], [22, 22, 38, 38, 8, 8, 8, 8, 8, 8]
+    )
+
+
 def rotated(start: Crystal, seed: int = 0) -> Crystal:
     """Turned as a rigid body into a random orientation."""
     turn, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
