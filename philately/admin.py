@@ -41,6 +41,12 @@ class SeasonAdmin(admin.ModelAdmin):
         "closes_at",
         "visibility",
         "data_licence",
+        "upload_bytes",
+        "upload_bytes_a_day",
+        "uploads_a_day",
+        "uploads_unfinished",
+        "structures_a_day",
+        "structures_a_season",
         "scale",
         "official_run",
         "rules",
@@ -100,6 +106,28 @@ class BatchAdmin(ReadOnly):
     @admin.display(description="owner")
     def owner_name(self, batch: models.Batch) -> str:
         return batch.owner.user.username
+
+
+@admin.register(models.DryRun)
+class DryRunAdmin(ReadOnly):
+    list_display = ("id", "owner_id", "file_name", "n_bytes", "state", "attempts", "n_done", "problem", "created_at")
+    list_filter = ("state",)
+
+
+@admin.register(models.ResumableUpload)
+class ResumableUploadAdmin(ReadOnly):
+    """Without the token, which is the upload's address."""
+
+    list_display = ("id", "owner_id", "file_name", "offset", "length", "is_dry_run", "expires_at", "finished_at")
+    exclude = ("token",)
+
+
+@admin.register(models.ApiKey)
+class ApiKeyAdmin(ReadOnly):
+    list_display = ("prefix", "name", "user", "created_at", "used_at", "revoked_at")
+    list_select_related = ("user",)
+    search_fields = ("=prefix", "user__username")
+    exclude = ("digest",)
 
 
 @admin.register(models.Shard)

@@ -134,10 +134,25 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 X_FRAME_OPTIONS = "DENY"
 
 # Uploads. Django spools what is larger than 2.5 MB to a temporary file; the limits below are checked while reading.
-UPLOAD_LIMIT_BYTES = env.int("UPLOAD_LIMIT_BYTES", 200_000_000)
-UPLOAD_LIMIT_DECOMPRESSED_BYTES = env.int("UPLOAD_LIMIT_DECOMPRESSED_BYTES", 2_000_000_000)
-UPLOAD_LIMIT_MEMBERS = env.int("UPLOAD_LIMIT_MEMBERS", 100_000)
+UPLOAD_LIMIT_BYTES = env.int("UPLOAD_LIMIT_BYTES", 1_000_000_000)
+UPLOAD_LIMIT_DECOMPRESSED_BYTES = env.int("UPLOAD_LIMIT_DECOMPRESSED_BYTES", 4_000_000_000)
+UPLOAD_LIMIT_MEMBERS = env.int("UPLOAD_LIMIT_MEMBERS", 1_000_000)  # files, and structures
+UPLOAD_LIMIT_S = env.float("UPLOAD_LIMIT_S", 3600.0)  # reading one upload
 SHARD_SIZE = env.int("SHARD_SIZE", 1000)  # structures
+STAGING_DIR = DATA_DIR / "staging"  # what has come of resumable uploads; never served
+UPLOAD_EXPIRES_S = env.float(
+    "UPLOAD_EXPIRES_S", 86_400.0
+)  # an unfinished upload is removed so long after its last byte
+UPLOAD_STALL_S = env.float("UPLOAD_STALL_S", 30.0)  # a sender that is silent for so long is hung up on, and may resume
+UPLOAD_PART_LIMIT_S = env.float("UPLOAD_PART_LIMIT_S", 900.0)  # the longest that one request may send
+DRY_RUN_KEPT_S = env.float("DRY_RUN_KEPT_S", 7 * 86_400.0)
+
+# Quotas of a participant; each may be set otherwise for one season. A day is the last 24 hours.
+UPLOADS_A_DAY = env.int("UPLOADS_A_DAY", 200)
+UPLOAD_BYTES_A_DAY = env.int("UPLOAD_BYTES_A_DAY", 10_000_000_000)
+UPLOADS_UNFINISHED = env.int("UPLOADS_UNFINISHED", 5)  # at a time
+STRUCTURES_A_DAY = env.int("STRUCTURES_A_DAY", 1_000_000)
+STRUCTURES_A_SEASON = env.int("STRUCTURES_A_SEASON", 20_000_000)
 
 # Celery carries doorbells only; the database is the queue of record.
 BROKER_URL = env.str("BROKER_URL", "filesystem://")
@@ -146,6 +161,8 @@ BROKER_DIR = DATA_DIR / "broker"
 
 # Work. Leases are renewed while work goes on; what outlives its lease is taken from its worker.
 PARSE_LIMIT_S = env.float("PARSE_LIMIT_S", 20.0)  # one structure
+PARSE_LIMIT_BYTES = env.int("PARSE_LIMIT_BYTES", 2 << 30)  # address space of a process that reads one structure
+PARSE_CHILDREN = env.int("PARSE_CHILDREN", 1)  # such processes of each parse worker
 RELAX_LIMIT_S = env.float("RELAX_LIMIT_S", 900.0)  # one structure
 RELAX_CLAIM_ATOMS = env.int("RELAX_CLAIM_ATOMS", 64)  # atoms claimed at a time
 RELAX_WORKERS = env.int("RELAX_WORKERS", max(1, min(os.cpu_count() or 1, 8)))
@@ -172,6 +189,7 @@ LOGGING = {
     "loggers": {
         "philately": {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False},
         "kombu.connection": {"level": "ERROR"},  # it warns that the filesystem has no host name
+        "moyo": {"level": "ERROR"},  # it warns that a supercell hides operations, which nobody here asks for
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
 }

@@ -67,6 +67,13 @@ class BatchState(TextChoices):
     SET_ASIDE = "set_aside", "set aside"  # ours, after three attempts
 
 
+class DryRunState(TextChoices):
+    WAITING = "waiting", "waiting to be read"  # or being read, while somebody holds its lease
+    DONE = "done", "done"
+    REFUSED = "refused", "refused"  # the submitter's: the archive breaks a limit
+    SET_ASIDE = "set_aside", "set aside"  # ours, after three attempts
+
+
 class ShardState(TextChoices):
     WAITING = "waiting", "waiting"
     PARSED = "parsed", "parsed"

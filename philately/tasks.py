@@ -10,11 +10,13 @@ from philately.broker import app, ring
 django.setup()
 
 from philately.domain import audits as audits_domain  # noqa: E402 - models need the set-up above
+from philately.domain import dry_reading as dry_domain  # noqa: E402
 from philately.domain import dumps as dumps_domain  # noqa: E402
 from philately.domain import intake as intake_domain  # noqa: E402
 from philately.domain import locks  # noqa: E402
 from philately.domain import parse as parse_domain  # noqa: E402
 from philately.domain import place as place_domain  # noqa: E402
+from philately.domain import reading as reading_domain  # noqa: E402
 from philately.domain import relax as relax_domain  # noqa: E402
 from philately.domain import twins as twins_domain  # noqa: E402
 
@@ -29,6 +31,7 @@ def _end(**kwargs: object) -> None:
 
 @worker_process_shutdown.connect
 def _leave(**kwargs: object) -> None:
+    reading_domain.leave()
     place_domain.leave()
 
 
@@ -40,6 +43,11 @@ def intake(season_id: int) -> None:
 @app.task
 def parse(shard_id: int) -> None:
     parse_domain.parse_shard(shard_id)
+
+
+@app.task
+def dry_run(run_id: int) -> None:
+    dry_domain.carry_out(run_id)
 
 
 @app.task

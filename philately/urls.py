@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from philately.pages import accounts, batches, candidates, home, seasons, uploads, withdrawals
+from philately.pages import accounts, batches, candidates, dry_runs, home, keys, seasons, tus, uploads, withdrawals
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -20,8 +20,12 @@ urlpatterns = [
         name="login",
     ),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("accounts/keys/", keys.keys, name="keys"),
+    path("accounts/keys/<int:pk>/revoke/", keys.revoke, name="key-revoke"),
     path("seasons/<slug:slug>/", seasons.season, name="season"),
     path("seasons/<slug:slug>/upload/", uploads.upload, name="upload"),
+    path("seasons/<slug:slug>/uploads/", tus.uploads, name="tus-uploads"),
+    path("uploads/<slug:token>", tus.upload, name="tus-upload"),
     path("seasons/<slug:slug>/leaderboard/", seasons.leaderboard, name="leaderboard"),
     path("seasons/<slug:slug>/stable/", seasons.stable, name="stable"),
     path("seasons/<slug:slug>/dump/<str:name>", seasons.dump_file, name="dump-file"),
@@ -30,6 +34,10 @@ urlpatterns = [
     path("batches/<int:pk>/live/", batches.batch_live, name="batch-live"),
     path("batches/<int:pk>/table.csv", batches.batch_csv, name="batch-csv"),
     path("batches/<int:pk>/withdraw/", withdrawals.withdraw_batch, name="batch-withdraw"),
+    path("dry-runs/<int:pk>/", dry_runs.dry_run, name="dry-run"),
+    path("dry-runs/<int:pk>/live/", dry_runs.dry_run_live, name="dry-run-live"),
+    path("dry-runs/<int:pk>/table.csv", dry_runs.dry_run_csv, name="dry-run-csv"),
+    path("dry-runs/<int:pk>/submit/", dry_runs.submit, name="dry-run-submit"),
     path("candidates/<int:pk>/", candidates.candidate, name="candidate"),
     path("candidates/<int:pk>/withdraw/", withdrawals.withdraw_candidate, name="candidate-withdraw"),
     path("admin/", admin.site.urls),

@@ -45,6 +45,7 @@ def emt_release_file(tmp_path_factory) -> Path:
 def season(db, settings, tmp_path, emt_release_file) -> Season:
     """An open practice season on EMT, with storage of its own."""
     settings.MEDIA_ROOT = tmp_path / "files"
+    settings.STAGING_DIR = tmp_path / "staging"
     settings.DUMP_DIR = tmp_path / "dumps"
     settings.HULL_DIR = tmp_path / "hulls"
     return season_on(emt_release_file, slug="practice", name="Practice season")

@@ -67,14 +67,18 @@ def upsert(model: type[models.Model], names: Sequence[str], rows: Sequence[Row],
 
 def update(model: type[models.Model], names: Sequence[str], rows: Sequence[Row]) -> None:
     """New values of these fields; each row ends with the primary key that it is for."""
-    columns = _columns(model, names)
+    columns, primary = _columns(model, names), model._meta.pk
+    assert primary is not None  # Django makes one
+    (key,) = _columns(model, [primary.name])
     if connection.vendor == "postgresql":
         setting = ", ".join(f"{column} = new.{column}" for column in columns)
-        source = f"unnest({_arrays(model, (*names, 'id'))}) AS new ({', '.join((*columns, 'id'))})"
-        _execute_with_arrays(f"UPDATE {_table(model)} AS old SET {setting} FROM {source} WHERE old.id = new.id", rows)
+        source = f"unnest({_arrays(model, (*names, primary.name))}) AS new ({', '.join((*columns, key))})"
+        _execute_with_arrays(
+            f"UPDATE {_table(model)} AS old SET {setting} FROM {source} WHERE old.{key} = new.{key}", rows
+        )
     else:
         setting = ", ".join(f"{column} = %s" for column in columns)
-        _execute_with_rows(f"UPDATE {_table(model)} SET {setting} WHERE id = %s", rows)
+        _execute_with_rows(f"UPDATE {_table(model)} SET {setting} WHERE {key} = %s", rows)
 
 
 def as_table(rows: Sequence[Row], types: Sequence[str]) -> tuple[str, list[Any]]:

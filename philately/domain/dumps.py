@@ -23,10 +23,13 @@ from philately.domain.releases import file_sha256, release_of
 from philately.domain.runs import hull_of
 from philately.models import Candidate, Phase, Placement, Run, Season
 from philately.queries.dumps import MANIFEST, latest_dump
+from philately.queries.stable import symmetry_row
 from philately.states import FINAL, PhaseStatus
 from validation.crystal import Crystal
+from validation.prototype_labels import prototype_of
+from validation.spacegroup import symbol_of
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _CHUNK = 2000
 
 SCHEMA = pa.schema(
@@ -79,6 +82,10 @@ SCHEMA = pa.schema(
         ("device", pa.string()),
         ("versions", pa.string()),  # JSON
         ("log_position", pa.int64()),
+        ("space_group_symbol", pa.string()),
+        ("pearson_symbol", pa.string()),
+        ("prototype_label", pa.string()),  # AFLOW's notation, with the elements
+        ("prototype", pa.string()),  # the same for whatever elements
     ]
 )
 
@@ -281,6 +288,7 @@ def _row(run: Run, phase: Phase, position: Position | None, formulas: Mapping[in
         **_distances(run, position, formulas),
         **_origin(phase),
         **_relaxation(phase),
+        **_symmetry(phase),
         "judge": run.scale.name,
         "scale_digest": run.scale.digest,
         "release_sha256": run.release.sha256,
@@ -330,12 +338,24 @@ def _origin(phase: Phase) -> dict[str, Any]:
     }
 
 
+def _symmetry(phase: Phase) -> dict[str, Any]:
+    """The representative's; null where no group was found, or none was looked for yet."""
+    row = symmetry_row(phase)
+    number, label = row.space_group_number, row.prototype_label
+    return {
+        "space_group_number": number,
+        "space_group_symbol": symbol_of(number) if number else None,
+        "pearson_symbol": row.pearson_symbol or None,
+        "prototype_label": label or None,
+        "prototype": prototype_of(label) if label else None,
+    }
+
+
 def _relaxation(phase: Phase) -> dict[str, Any]:
     fact = phase.candidate.relaxation if phase.candidate else None
     if fact is None:
         return {}
     return {
-        "space_group_number": fact.space_group_number,
         "initial_content_hash": fact.initial_hash,
         "relaxation_steps": fact.steps,
         "fmax_ev_per_ang": fact.fmax_ev_per_ang,

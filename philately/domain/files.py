@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from django.core.files.base import ContentFile
@@ -36,17 +37,84 @@ def save_upload(upload: Upload, sha256: str) -> str:
     return default_storage.save(name, upload)  # beside what is there: an upload that broke off, or is still going on
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An upload in the storage. stored_as: its name there; file_name: its sender's."""
+
+    sha256: str
+    stored_as: str
+    file_name: str
+    n_bytes: int
+
+
+def store(upload: Upload, *, folder: str = "") -> Stored:
+    """Hash and store an upload; in a folder of its own, where it is to go again without a look at others'."""
+    sha256 = sha256_of(upload)
+    name = default_storage.save(f"{folder}/{sha256}", upload) if folder else save_upload(upload, sha256)
+    return Stored(sha256, name, storable(upload.name or "upload")[-255:], upload.size or 0)
+
+
 def open_stored(name: str) -> BinaryIO:
     return default_storage.open(name, "rb")  # type: ignore[return-value]
 
 
+def shard_name(batch_id: int, number: int) -> str:
+    return f"shards/{batch_id}/{number}.gz"
+
+
+def index_name(batch_id: int, number: int) -> str:
+    """What the structures in a shard's text are, until they are candidates."""
+    return f"shards/{batch_id}/{number}.index.gz"
+
+
+def list_name(batch_id: int) -> str:
+    """All shards of a batch, once they are whole."""
+    return f"shards/{batch_id}/shards.json"
+
+
 def save_shard(batch_id: int, number: int, text: bytes) -> tuple[str, str]:
     """Compress and store a shard, replacing what an interrupted attempt left; returns its name and SHA-256."""
-    name = f"shards/{batch_id}/{number}.gz"
+    packed = pack(text)
+    return replace(shard_name(batch_id, number), packed), sha256_of_bytes(packed)
+
+
+def pack(data: bytes) -> bytes:
+    """The same bytes give the same packed bytes."""
+    return gzip.compress(data, compresslevel=6, mtime=0)
+
+
+def sha256_of_bytes(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def replace(name: str, data: bytes) -> str:
+    """Store under this very name, whatever is there; returns the name. Raises NameTaken."""
     if default_storage.exists(name):
         default_storage.delete(name)
-    packed = gzip.compress(text, compresslevel=6, mtime=0)
-    return default_storage.save(name, ContentFile(packed)), hashlib.sha256(packed).hexdigest()
+    stored_as = default_storage.save(name, ContentFile(data))
+    if stored_as != name:
+        default_storage.delete(stored_as)
+        raise NameTaken(name)
+    return name
+
+
+def delete(name: str) -> None:
+    default_storage.delete(name)
+
+
+def delete_shards(batch_id: int) -> None:
+    """Everything that was stored of a batch's text, complete or not."""
+    folder = f"shards/{batch_id}"
+    try:
+        _, names = default_storage.listdir(folder)
+    except FileNotFoundError:
+        return
+    for name in (*(f"{folder}/{name}" for name in names), folder):
+        default_storage.delete(name)
+
+
+class NameTaken(Exception):
+    """Another process stored something under this name at the same moment."""
 
 
 class DamagedShard(Exception):
@@ -55,11 +123,32 @@ class DamagedShard(Exception):
 
 def read_shard(shard: Shard) -> bytes:
     """The decompressed text of a shard; raises DamagedShard."""
-    with default_storage.open(shard.stored_as, "rb") as stream:
-        packed = stream.read()
-    if hashlib.sha256(packed).hexdigest() != shard.sha256:
-        raise DamagedShard(f"{shard.stored_as} does not have the checksum that it was written with")
-    return gzip.decompress(packed)
+    return read_checked(shard.stored_as, shard.sha256)
+
+
+def read_checked(name: str, sha256: str) -> bytes:
+    """Decompressed; raises DamagedShard where these are not the bytes that were written."""
+    return gzip.decompress(_checked(name, sha256))
+
+
+def check(name: str, sha256: str) -> None:
+    """Raises DamagedShard where the file is not there as it was written."""
+    _checked(name, sha256)
+
+
+def _checked(name: str, sha256: str) -> bytes:
+    packed = read_if_there(name)
+    if packed is None or sha256_of_bytes(packed) != sha256:
+        raise DamagedShard(f"{name} does not have the checksum that it was written with")
+    return packed
+
+
+def read_if_there(name: str) -> bytes | None:
+    try:
+        with default_storage.open(name, "rb") as stream:
+            return stream.read()  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return None
 
 
 def storable(text: str) -> str:

@@ -1,30 +1,31 @@
 """Intake: an upload becomes a batch, and a batch becomes shards and candidates in order of arrival."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from philately.broker import ring
-from philately.domain import files
+from philately.domain import bulk, files, quotas, shards
 from philately.domain.locks import Hold, lock
+from philately.domain.refusals import UploadRefused
 from philately.models import Batch, Candidate, CandidateDetail, Membership, Season, Shard
 from philately.states import BatchState, CandidateState
-from validation.archive import ArchiveRefused, Member, UploadLimits, open_upload
-from validation.blocks import Block, decode, split_blocks
-from validation.rules import Rejected
+from validation.archive import ArchiveRefused, UploadLimits
+from validation.uploads import structures_of
 
 log = logging.getLogger(__name__)
 
-_SHARD_BYTES = 32 << 20  # a shard is closed early when its text grows beyond this
-
-
-class UploadRefused(Exception):
-    """The upload is not accepted; the message says why to its sender."""
+_CANDIDATE_FIELDS = (
+    *("id", "season", "batch", "shard", "arrival", "state", "reason"),
+    *("attempts", "failed_in", "formula", "content_hash", "changed_at"),
+)
+_DETAIL_FIELDS = ("candidate", "file", "block", "line", "format", "offset", "length", "sentence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +41,46 @@ def accept_upload(member: Membership, upload: files.Upload, method: Method, *, c
 
     Raises UploadRefused.
     """
-    season = member.season
-    if not consent:
-        raise UploadRefused(f"a batch is accepted only under the data licence, {season.data_licence}")
-    refuse_closed(season)
-    if not upload.size:
-        raise UploadRefused("the file is empty")
-    if upload.size > settings.UPLOAD_LIMIT_BYTES:
-        raise UploadRefused(
-            f"the file has {upload.size:,} bytes; at most {settings.UPLOAD_LIMIT_BYTES:,} are accepted at once"
-        )
+    refuse_offer(member, upload.size or 0, consent=consent)
     sha256 = files.sha256_of(upload)
-    known = Batch.objects.filter(owner=member, sha256=sha256).first()
+    known = Batch.objects.filter(owner=member, sha256=sha256).exclude(state=BatchState.REFUSED).first()
     if known is not None:
         return known, False
-    stored_as = files.save_upload(upload, sha256)
-    try:
-        with transaction.atomic():
-            batch = Batch.objects.create(
-                season=season,
-                owner=member,
-                sha256=sha256,
-                file_name=files.storable(upload.name or "upload")[-255:],
-                n_bytes=upload.size,
-                stored_as=stored_as,
-                method=method.name,
-                method_description=method.description,
-                licence=season.data_licence,
-                submitted_at=timezone.now(),
-            )
-            ring("intake", season.pk, queue="parse")
-    except IntegrityError:  # the same bytes in two requests at once
-        return Batch.objects.get(owner=member, sha256=sha256), False
+    quotas.refuse_upload(member, upload.size or 0)  # nothing is stored that could not be queued
+    return submit(member, files.store(upload), method)
+
+
+def submit(member: Membership, stored: files.Stored, method: Method) -> tuple[Batch, bool]:
+    """Queue what is stored; the second value is False where the same bytes were accepted before.
+
+    What was refused may be submitted again: quotas and limits change. Raises UploadRefused.
+    """
+    season = member.season
+    refuse_closed(season)
+    with transaction.atomic():
+        quotas.lock(member)
+        known = Batch.objects.filter(owner=member, sha256=stored.sha256).first()
+        if known is not None and known.state != BatchState.REFUSED:
+            return known, False
+        quotas.refuse_upload(member, stored.n_bytes)
+        batch = known or Batch(season=season, owner=member, sha256=stored.sha256)
+        batch.file_name, batch.n_bytes, batch.stored_as = stored.file_name, stored.n_bytes, stored.stored_as
+        batch.method, batch.method_description = method.name, method.description
+        batch.licence, batch.submitted_at = season.data_licence, timezone.now()
+        batch.state, batch.problem, batch.attempts = BatchState.UPLOADED, "", 0
+        batch.save()
+        ring("intake", season.pk, queue="parse")
     return batch, True
+
+
+def refuse_offer(member: Membership, n_bytes: int, *, consent: bool) -> None:
+    """Raises UploadRefused for what need not even be looked at."""
+    if not consent:
+        raise UploadRefused(f"a batch is accepted only under the data licence, {member.season.data_licence}")
+    refuse_closed(member.season)
+    if not n_bytes:
+        raise UploadRefused("the file is empty")
+    quotas.refuse_too_large(member.season, n_bytes)
 
 
 def refuse_closed(season: Season) -> None:
@@ -101,146 +109,121 @@ def _next_batch(season_id: int) -> Batch | None:
     return Batch.objects.filter(season_id=season_id, state=BatchState.UPLOADED).order_by("pk").first()
 
 
-@dataclass(slots=True)
-class _Row:
-    """A candidate on its way into the database."""
-
-    file: str
-    block: str
-    shard: int
-    line: int = 1
-    offset: int = 0
-    length: int = 0
-    reason: str = ""
-    sentence: str = ""
-
-
-@dataclass(slots=True)
-class _Shards:
-    """Collects texts and stores them shard by shard, so that one shard's text is in memory at a time."""
-
-    batch_id: int
-    hold: Hold
-    stored: list[tuple[str, str]] = field(default_factory=list)
-    text: bytearray = field(default_factory=bytearray)
-    n_texts: int = 0
-
-    def add(self, text: bytes) -> tuple[int, int]:
-        """Returns the shard's index and the offset of the text in it."""
-        if self.n_texts >= settings.SHARD_SIZE or len(self.text) > _SHARD_BYTES:
-            self.close()
-        offset = len(self.text)
-        self.text += text
-        self.n_texts += 1
-        return len(self.stored), offset
-
-    def close(self) -> None:
-        if self.n_texts:
-            self.hold.confirm()
-            self.stored.append(files.save_shard(self.batch_id, len(self.stored), bytes(self.text)))
-            self.text = bytearray()
-            self.n_texts = 0
-
-
 def _read_batch(batch: Batch, hold: Hold) -> None:
+    """First the whole upload is read and stored in shards; only then, and one at a time, become they candidates."""
     if batch.attempts >= settings.MAX_ATTEMPTS:
         _set_aside(batch)
         return
     Batch.objects.filter(pk=batch.pk).update(attempts=F("attempts") + 1)
-    limits = UploadLimits(
-        max_members=settings.UPLOAD_LIMIT_MEMBERS,
-        max_decompressed_bytes=settings.UPLOAD_LIMIT_DECOMPRESSED_BYTES,
-    )
-    shards = _Shards(batch.pk, hold)
+    released = dict(batch.shards.values_list("number", "sha256"))
+    stored = shards.read_list(batch)
     try:
-        with files.open_stored(batch.stored_as) as stream:
-            rows = list(_few_enough(_rows(open_upload(stream, batch.file_name, limits), shards), limits))
-        shards.close()
-    except ArchiveRefused as refusal:
+        stored = _store(batch, released, hold) if stored is None else stored
+        if not released:
+            quotas.refuse_too_many(batch, Batch.objects.values_list("n_found", flat=True).get(pk=batch.pk))
+    except (ArchiveRefused, UploadRefused) as refusal:
+        if released:
+            raise  # its first candidates are on their way: an organiser looks at it
         hold.confirm()
         _refuse(batch, str(refusal))
         return
-    if not rows:
-        _refuse(batch, "there is no structure in this file")
-        return
+    for shard in stored:
+        if shard.number not in released:
+            rows = list(_checked_rows(batch, shard))
+            _release(batch, shard, rows, hold, is_last=shard is stored[-1])
+
+
+def upload_limits() -> UploadLimits:
+    return UploadLimits(
+        max_members=settings.UPLOAD_LIMIT_MEMBERS,
+        max_structures=settings.UPLOAD_LIMIT_MEMBERS,
+        max_decompressed_bytes=settings.UPLOAD_LIMIT_DECOMPRESSED_BYTES,
+        max_seconds=settings.UPLOAD_LIMIT_S,
+    )
+
+
+def _store(batch: Batch, released: dict[int, str], hold: Hold) -> list[shards.Stored]:
+    """Raises ArchiveRefused where the upload breaks a limit, which may be at its very end."""
+    shelf = shards.Shelf(batch, released)
+    n_found = 0
+    with files.open_stored(batch.stored_as) as stream:
+        for n_found, found in enumerate(
+            structures_of(stream, batch.file_name, upload_limits(), clock=time.monotonic), start=1
+        ):
+            shelf.add(found)
+            if shelf.is_full:
+                _close(shelf, n_found, hold)
+            hold.keep()
+    if shelf.rows:
+        _close(shelf, n_found, hold)
+    hold.confirm()
+    shards.write_list(batch, shelf.stored)
+    return shelf.stored
+
+
+def _close(shelf: shards.Shelf, n_found: int, hold: Hold) -> None:
+    """Store a shard and let the batch's page say how far the reading is."""
+    hold.confirm()
+    shelf.close()
+    Batch.objects.filter(pk=shelf.batch.pk).update(n_found=n_found)
+
+
+def _checked_rows(batch: Batch, stored: shards.Stored) -> Iterator[shards.Row]:
+    """What a shard's candidates are. Raises DamagedShard where it is not in storage any more as it was stored; then
+    the next attempt reads the upload again."""
+    try:
+        files.check(files.shard_name(batch.pk, stored.number), stored.sha256)
+        return shards.read_index(batch, stored)
+    except files.DamagedShard:
+        shards.forget_list(batch)
+        raise
+
+
+def _release(batch: Batch, stored: shards.Stored, rows: list[shards.Row], hold: Hold, *, is_last: bool) -> None:
+    """A shard and its candidates, with the season's next arrival numbers: all or nothing. The last one ends the batch;
+    each gives the batch its attempts back, so that only what fails again and again at one place is set aside."""
+    stored_as = files.shard_name(batch.pk, stored.number)
+    state = BatchState.READ if is_last else BatchState.UPLOADED
     with transaction.atomic():
         hold.confirm()
-        _write(batch, rows, shards)
-
-
-def _few_enough(rows: Iterable[_Row], limits: UploadLimits) -> Iterator[_Row]:
-    """Raises ArchiveRefused where there are more structures than an upload may have files: one file may hold many."""
-    for number, row in enumerate(rows, start=1):
-        if number > limits.max_members:
-            limit = limits.max_members
-            raise ArchiveRefused(f"The upload has more than {limit:,} structures, the limit of one upload.")
-        yield row
-
-
-def _rows(members: Iterable[Member], shards: _Shards) -> Iterator[_Row]:
-    for member in members:
-        try:
-            blocks = _blocks(member)
-        except Rejected as problem:
-            shard, _ = shards.add(b"")
-            yield _Row(member.name, "", shard, reason=problem.reason, sentence=problem.detail)
-            continue
-        for block in blocks:
-            text = block.text.encode(errors="replace")
-            shard, offset = shards.add(text)
-            yield _Row(member.name, block.name[:255], shard, block.line, offset, len(text))
-
-
-def _blocks(member: Member) -> list[Block]:
-    """Raises Rejected where the member cannot be read."""
-    if member.problem is not None:
-        raise member.problem
-    return split_blocks(decode(member.data or b""))
-
-
-def _write(batch: Batch, rows: list[_Row], shards: _Shards) -> None:
-    """Shards and candidates of a batch, all or nothing, with the season's next arrival numbers."""
-    Season.objects.filter(pk=batch.season_id).update(next_arrival=F("next_arrival") + len(rows))
-    first = Season.objects.values_list("next_arrival", flat=True).get(pk=batch.season_id) - len(rows)
-    written = Shard.objects.bulk_create(
-        Shard(batch=batch, number=number, stored_as=name, sha256=sha256)
-        for number, (name, sha256) in enumerate(shards.stored)
-    )
-    candidates = Candidate.objects.bulk_create(
-        (
-            Candidate(
-                season_id=batch.season_id,
-                batch=batch,
-                shard=written[row.shard],
-                arrival=arrival,
-                state=CandidateState.REJECTED if row.reason else CandidateState.RECEIVED,
-                reason=row.reason,
-            )
-            for arrival, row in enumerate(rows, start=first)
-        ),
-        batch_size=1000,
-    )
-    CandidateDetail.objects.bulk_create(
-        (
-            CandidateDetail(
-                candidate=candidate,
-                file=files.storable(row.file)[-255:],
-                block=files.storable(row.block),
-                line=row.line,
-                offset=row.offset,
-                length=row.length,
-                sentence=files.storable(row.sentence),
-            )
-            for candidate, row in zip(candidates, rows, strict=True)
-        ),
-        batch_size=1000,
-    )
-    Batch.objects.filter(pk=batch.pk).update(state=BatchState.READ)
-    for shard in written:
+        shard = Shard.objects.create(batch=batch, number=stored.number, stored_as=stored_as, sha256=stored.sha256)
+        _insert(shard, rows)
+        Batch.objects.filter(pk=batch.pk).update(state=state, attempts=0)
         ring("parse", shard.pk, queue="parse")
 
 
+def _insert(shard: Shard, rows: list[shards.Row]) -> None:
+    season_id, batch_id = shard.batch.season_id, shard.batch_id
+    Season.objects.filter(pk=season_id).update(next_arrival=F("next_arrival") + len(rows))
+    first = Season.objects.values_list("next_arrival", flat=True).get(pk=season_id) - len(rows)
+    keys = bulk.reserve_ids(Candidate, len(rows))
+    now = bulk.now()
+    numbered = list(enumerate(zip(keys, rows, strict=True), start=first))
+    bulk.insert(
+        Candidate,
+        _CANDIDATE_FIELDS,
+        [
+            (key, season_id, batch_id, shard.pk, arrival, _state(row), row.reason, 0, "", "", "", now)
+            for arrival, (key, row) in numbered
+        ],
+    )
+    bulk.insert(
+        CandidateDetail,
+        _DETAIL_FIELDS,
+        [
+            (key, row.file, row.block, row.line, row.format, row.offset, row.length, row.sentence)
+            for _, (key, row) in numbered
+        ],
+    )
+
+
+def _state(row: shards.Row) -> str:
+    return CandidateState.REJECTED.value if row.reason else CandidateState.RECEIVED.value
+
+
 def _refuse(batch: Batch, sentence: str) -> None:
+    """Nothing of it stays in storage but the upload itself."""
+    files.delete_shards(batch.pk)
     Batch.objects.filter(pk=batch.pk, state=BatchState.UPLOADED).update(state=BatchState.REFUSED, problem=sentence)
 
 

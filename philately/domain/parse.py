@@ -2,34 +2,26 @@
 
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 
-from philately.domain import files, twins
-from philately.domain.alarms import alarm
+from philately.domain import bulk, files, likenesses, reading, twins
 from philately.domain.transitions import expired, lease_end, move, new_token
-from philately.models import Candidate, CandidateDetail, Season, Shard
+from philately.models import Candidate, CandidateDetail, InitialFingerprint, Season, Shard
 from philately.states import CandidateState, ShardState, Stage
-from validation.acceptance import accept_initial
+from validation.answers import Fault, Read, Text
+from validation.blocks import Format
 from validation.crystal import Crystal
-from validation.rules import Reason, Rejected, Rules
+from validation.rules import Rejected, Rules
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """What became of one candidate's text: a crystal, a rejection or a fault of ours."""
-
-    candidate: Candidate
-    crystal: Crystal | None = None
-    rejection: Rejected | None = None
-    fault: Exception | None = None
+_Results = list[tuple[Candidate, Read]]
 
 
 def parse_shard(shard_id: int) -> bool:
@@ -37,14 +29,8 @@ def parse_shard(shard_id: int) -> bool:
     shard = _claim(shard_id)
     if shard is None:
         return False
-    season = shard.batch.season
-    rules = Rules.from_json(season.rules)
-    known = frozenset(season.scale.identity["elements"])
-    text = files.read_shard(shard)
-    waiting = shard.candidates.filter(state=CandidateState.RECEIVED).select_related("detail").order_by("arrival")
-    results = [_read(candidate, text, rules, known) for candidate in _while_leased(waiting, shard)]
-    if _commit(shard, results):
-        twins.settle(season.pk)
+    if _commit(shard, _read(shard)):
+        twins.settle(shard.batch.season_id)
     return True
 
 
@@ -57,38 +43,36 @@ def _claim(shard_id: int) -> Shard | None:
     return Shard.objects.select_related("batch__season__scale").get(pk=shard_id, lease=token) if won else None
 
 
-def _while_leased(candidates: QuerySet[Candidate], shard: Shard) -> Iterator[Candidate]:
-    """The candidates, while the lease is renewed at half its time."""
+def _read(shard: Shard) -> _Results:
+    """What the children make of each text, in order of arrival."""
+    season = shard.batch.season
+    content = files.read_shard(shard)
+    waiting = shard.candidates.filter(state=CandidateState.RECEIVED).select_related("detail").order_by("arrival")
+    candidates = list(waiting)
+    reads = reading.readers().read(
+        (_text(candidate.detail, content) for candidate in candidates),
+        rules=Rules.from_json(season.rules),
+        known_elements=frozenset(season.scale.identity["elements"]),
+    )
+    with closing(reads):
+        return list(zip(candidates, _while_leased(reads, shard), strict=True))
+
+
+def _text(detail: CandidateDetail, content: bytes) -> Text:
+    return Text(content[detail.offset : detail.offset + detail.length], detail.line, Format(detail.format))
+
+
+def _while_leased(reads: Generator[Read], shard: Shard) -> Iterator[Read]:
+    """The results, while the lease is renewed at half its time."""
     renewed = time.monotonic()
-    for candidate in candidates:
+    for read in reads:
         if time.monotonic() - renewed > settings.LEASE_S / 2:
             Shard.objects.filter(pk=shard.pk, lease=shard.lease).update(lease_until=lease_end())
             renewed = time.monotonic()
-        yield candidate
+        yield read
 
 
-def _read(candidate: Candidate, text: bytes, rules: Rules, known: frozenset[str]) -> _Result:
-    detail = candidate.detail
-    try:
-        block = text[detail.offset : detail.offset + detail.length].decode()
-        with alarm(settings.PARSE_LIMIT_S, _time_is_up):
-            crystal = accept_initial(block, rules, known, first_line=detail.line)
-    except Rejected as rejection:
-        return _Result(candidate, rejection=rejection)
-    except TimeoutError:
-        sentence = f"reading and checking it took longer than {settings.PARSE_LIMIT_S:g} s"
-        return _Result(candidate, rejection=Rejected(Reason.TOO_SLOW, sentence))
-    except Exception as error:
-        log.exception("reading candidate %s failed", candidate.pk)
-        return _Result(candidate, fault=error)
-    return _Result(candidate, crystal=crystal)
-
-
-def _time_is_up(signum: int, frame: FrameType | None) -> None:
-    raise TimeoutError
-
-
-def _commit(shard: Shard, results: list[_Result]) -> bool:
+def _commit(shard: Shard, results: _Results) -> bool:
     """Write the results while the lease holds; False where it was lost."""
     with transaction.atomic():
         won = Shard.objects.filter(pk=shard.pk, lease=shard.lease).update(
@@ -96,34 +80,47 @@ def _commit(shard: Shard, results: list[_Result]) -> bool:
         )
         if won != 1:
             return False
-        for result in results:
-            _write(result)
+        _write(shard.batch.season_id, results)
         if shard.candidates.filter(state=CandidateState.RECEIVED).exists():  # sent back here while it was being read
             Shard.objects.filter(pk=shard.pk).update(state=ShardState.WAITING)
     return True
 
 
-def _write(result: _Result) -> None:
-    mine = Candidate.objects.filter(pk=result.candidate.pk)
-    detail = CandidateDetail.objects.filter(pk=result.candidate.pk)
-    if result.crystal is not None:
-        crystal = result.crystal
-        fields = {"formula": str(crystal.formula), "content_hash": crystal.content_hash, "n_atoms": len(crystal)}
-        move(mine, CandidateState.RECEIVED, CandidateState.CHECKED, attempts=0, **fields)
-        detail.update(geometry=crystal.pack(), sentence="")
-    elif result.rejection is not None:
-        move(mine, CandidateState.RECEIVED, CandidateState.REJECTED, reason=result.rejection.reason)
-        detail.update(sentence=files.storable(result.rejection.detail))
-    else:
-        error = result.fault
-        move(
-            mine,
-            CandidateState.RECEIVED,
-            CandidateState.FAILED,
-            failed_in=Stage.PARSE,
-            attempts=F("attempts") + 1,
-        )
-        detail.update(sentence=files.storable(f"reading failed: {type(error).__name__}: {error}")[:2000])
+def _write(season_id: int, results: _Results) -> None:
+    """All of a shard in a handful of statements."""
+    _write_accepted(season_id, [(one.pk, read, read.crystal) for one, read in results if read.crystal is not None])
+    _write_rejected([(one.pk, read.rejection) for one, read in results if read.rejection is not None])
+    _write_failed([(one.pk, read.fault) for one, read in results if read.fault is not None])
+
+
+def _write_accepted(season_id: int, accepted: Sequence[tuple[int, Read, Crystal]]) -> None:
+    keys = [key for key, _, _ in accepted]
+    texts = [(str(crystal.formula), crystal.content_hash, len(crystal), key) for key, _, crystal in accepted]
+    bulk.update(Candidate, ("formula", "content_hash", "n_atoms"), texts)
+    bulk.update(CandidateDetail, ("geometry", "sentence"), [(crystal.pack(), "", key) for key, _, crystal in accepted])
+    InitialFingerprint.objects.filter(candidate__in=keys).delete()  # of an earlier reading
+    likenesses.write(season_id, ((key, one) for key, read, _ in accepted for one in read.fingerprints))
+    move(Candidate.objects.filter(pk__in=keys), CandidateState.RECEIVED, CandidateState.CHECKED, attempts=0)
+
+
+def _write_rejected(rejected: Sequence[tuple[int, Rejected]]) -> None:
+    _say([(files.storable(rejection.detail), key) for key, rejection in rejected])
+    for reason in sorted({rejection.reason for _, rejection in rejected}):
+        mine = Candidate.objects.filter(pk__in=[key for key, rejection in rejected if rejection.reason == reason])
+        move(mine, CandidateState.RECEIVED, CandidateState.REJECTED, reason=reason)
+
+
+def _write_failed(failed: Sequence[tuple[int, Fault]]) -> None:
+    for key, fault in failed:
+        log.error("reading candidate %s failed: %s\n%s", key, fault, fault.traceback)
+    _say([(files.storable(f"reading failed: {fault}")[:2000], key) for key, fault in failed])
+    mine = Candidate.objects.filter(pk__in=[key for key, _ in failed])
+    changes = {"failed_in": Stage.PARSE, "attempts": F("attempts") + 1}
+    move(mine, CandidateState.RECEIVED, CandidateState.FAILED, **changes)
+
+
+def _say(sentences: Sequence[tuple[str, int]]) -> None:
+    bulk.update(CandidateDetail, ("sentence",), sentences)
 
 
 def shards_waiting(season: Season) -> list[int]:

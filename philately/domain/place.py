@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from django.db import transaction
 
-from philately.domain import bulk, hull_snapshots, outcomes, statistics, withdrawals
+from philately.domain import bulk, comparisons, hull_snapshots, outcomes, statistics, withdrawals
 from philately.domain.collector import collector_paused
 from philately.domain.locks import LockLost, lock
 from philately.domain.outcomes import Placed
@@ -169,7 +169,9 @@ def _judged(run: Run, fold: Fold, turn: Sequence[Waiting], hold: Held) -> list[J
     """Verdicts in order, still without points. Raises Faulty."""
     arrivals = [_tried(waiting.candidate, arrival_of, waiting) for waiting in turn]
     memory = fold.memory
-    fold.memory = Memory(Ledger(fold.rules.points), memory.systems, phases_near(run, arrivals, fold.rules))
+    phases = phases_near(run, arrivals, fold.rules)
+    fits = comparisons.fits_among(arrivals, phases, fold.rules)
+    fold.memory = Memory(Ledger(fold.rules.points), memory.systems, phases, fits=fits)
     judged = []
     for arrival in arrivals:
         hold.keep()

@@ -30,7 +30,7 @@ def phases_near(run: Run, arrivals: Iterable[Arrival], rules: Rules) -> dict[For
     near: dict[Formula, list[KeptPhase]] = {arrival.formula: [] for arrival in arrivals}
     keys = _keys_within(run, _ranges(arrivals, rules.duplicate_window_ev_per_atom))
     phases = Phase.objects.filter(pk__in=keys).order_by("number") if keys else Phase.objects.none()
-    for phase in phases.exclude(status=PhaseStatus.WITHDRAWN).select_related("first_candidate__batch"):
+    for phase in phases.exclude(status=PhaseStatus.WITHDRAWN).select_related("first_candidate__batch", "candidate"):
         kept = kept_phase(phase)
         near[kept.formula].append(kept)
     return near
@@ -58,14 +58,23 @@ def open_systems(run: Run) -> set[str]:
 
 
 def kept_phase(phase: Phase) -> KeptPhase:
-    """Needs ``first_candidate__batch``."""
+    """Needs ``first_candidate__batch`` and ``candidate``."""
     crystal = partial(relaxed_crystal, phase.candidate_id) if phase.candidate_id else partial(_release_crystal, phase)
     find = None
     if phase.first_candidate is not None:
         owner = phase.first_candidate.batch.owner_id
         find = Find(owner, phase.first_candidate.pk, phase.number, phase.formula)
     on_record = phase.status == PhaseStatus.ON_RECORD
-    return KeptPhase(phase.number, Formula.parse(phase.formula), phase.energy_per_atom, crystal, find, on_record)
+    formula = Formula.parse(phase.formula)
+    return KeptPhase(phase.number, formula, phase.energy_per_atom, crystal, find, on_record, structure_of(phase))
+
+
+def structure_of(phase: Phase) -> int:
+    """The number that ``comparisons`` gives the structure of a phase's representative."""
+    if phase.candidate is not None and phase.candidate.relaxation_id is not None:
+        return phase.candidate.relaxation_id
+    assert phase.release_phase_id is not None  # whatever is no candidate's is the release's
+    return -phase.release_phase_id
 
 
 def relaxed_crystal(candidate_id: int) -> Crystal:

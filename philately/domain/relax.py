@@ -12,18 +12,20 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from philately.broker import ring
+from philately.domain import comparisons
 from philately.domain.alarms import alarm
+from philately.domain.symmetry import symmetry_columns
 from philately.domain.transitions import begin, claim, fail, move, renew, say
 from philately.models import Candidate, RelaxationFact, RelaxationGeometry, Scale
 from philately.states import CandidateState, Stage
 from validation.acceptance import accept_relaxed
 from validation.canary import CanaryDied, CanaryResult, check
 from validation.crystal import Crystal
+from validation.matching import Description
 from validation.potentials import Judge, load_judge
 from validation.relaxation import Relaxation, Stopped, relax
 from validation.rules import Rejected, RelaxationSettings, Rules
 from validation.scales import scale_digest, scale_of
-from validation.spacegroup import space_group_number
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +113,9 @@ def _relax_one(candidate: Candidate, judge: Judge, canary: CanaryResult, stop: C
     try:
         initial = Crystal.unpack(candidate.detail.geometry or b"")
         fact = _known_fact(candidate) or _save(candidate, _relaxed(candidate, initial, judge, stop), judge, canary)
-        _commit(candidate, initial, fact)
+        if _commit(candidate, initial, fact):
+            _compare(candidate)
+        ring("place", candidate.season_id, queue="place")
     except ToldToStop:
         candidate.attempts -= 1
         _give_back(candidate)
@@ -170,7 +174,7 @@ def _save(candidate: Candidate, result: Relaxation, judge: Judge, canary: Canary
                 "smax_ev_per_ang3": None if exploded else result.smax_ev_per_ang3,
                 "steps": result.steps,
                 "seconds": result.seconds,
-                "space_group_number": None if exploded else space_group_number(result.crystal),
+                **({} if exploded else symmetry_columns(result.crystal)),
                 "note": result.note,
                 "provenance": _provenance(judge, canary),
             },
@@ -183,6 +187,9 @@ def _save(candidate: Candidate, result: Relaxation, judge: Judge, canary: Canary
                 stress=result.stress.tobytes(),
                 history=result.history.tobytes(),
             )
+            if not exploded:
+                described = Description.of(result.crystal, Rules.from_json(candidate.season.rules).duplicate)
+                comparisons.write_fingerprints(fact.pk, described)
     return fact
 
 
@@ -197,8 +204,8 @@ def _provenance(judge: Judge, canary: CanaryResult) -> dict[str, object]:
     }
 
 
-def _commit(candidate: Candidate, initial: Crystal, fact: RelaxationFact) -> None:
-    """Move the candidate on while the lease holds. Raises LeaseLost."""
+def _commit(candidate: Candidate, initial: Crystal, fact: RelaxationFact) -> bool:
+    """Move the candidate on while the lease holds; says whether it waits for its turn now. Raises LeaseLost."""
     mine = Candidate.objects.filter(pk=candidate.pk, lease=candidate.lease)
     try:
         accept_relaxed(
@@ -215,13 +222,23 @@ def _commit(candidate: Candidate, initial: Crystal, fact: RelaxationFact) -> Non
             ):
                 raise LeaseLost from None
             say(candidate.pk, rejection.detail)
-            ring("place", candidate.season_id, queue="place")
-        return
+        return False
     with transaction.atomic():
         if not move(mine, CandidateState.RELAXING, CandidateState.RELAXED, relaxation=fact, attempts=0):
             raise LeaseLost
         say(candidate.pk, "")
-        ring("place", candidate.season_id, queue="place")
+    return True
+
+
+def _compare(candidate: Candidate) -> None:
+    """Make the fits that the sequencer would have to make; what fails here fails there again, and is recorded then."""
+    run = candidate.season.official_run
+    if run is None:
+        return
+    try:
+        comparisons.compare(run, candidate.pk)
+    except Exception:
+        log.exception("comparing candidate %s ahead of its turn failed", candidate.pk)
 
 
 def _give_back(candidate: Candidate) -> None:

@@ -1,13 +1,14 @@
 """Releases and scales in the database; their files are read by ``hull.reference``."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from django.db import transaction
 
 from hull.reference import Coverage, ReferencePhase, read_release
 from hull.reference import Release as ReleaseFile
+from philately.domain.symmetry import symmetry_columns
 from philately.models import Release, ReleasePhase, Scale
 from validation.crystal import Crystal
 from validation.references import reference_crystal, reference_phase
@@ -24,6 +25,7 @@ def import_release(path: Path, *, model: str = "", sha256: str | None = None) ->
     known = Release.objects.filter(sha256=digest).first()
     if known is not None:
         return known, False
+    rows = list(_rows(found.phases))  # before the transaction: symmetry takes a millisecond or two a phase
     with transaction.atomic():
         scale = scale_row(found.scale, found.scale_digest, model=model)
         release = Release.objects.create(
@@ -34,7 +36,9 @@ def import_release(path: Path, *, model: str = "", sha256: str | None = None) ->
             n_phases=len(found.phases),
             elements=sorted(found.elements),
         )
-        ReleasePhase.objects.bulk_create(_rows(release, found.phases), batch_size=1000)
+        for row in rows:
+            row.release = release
+        ReleasePhase.objects.bulk_create(rows, batch_size=1000)
     return release, True
 
 
@@ -56,17 +60,18 @@ def scale_row(identity: dict[str, object], digest: str, *, model: str = "") -> S
     return scale
 
 
-def _rows(release: Release, phases: Iterable[ReferencePhase]) -> Iterable[ReleasePhase]:
+def _rows(phases: Iterable[ReferencePhase]) -> Iterator[ReleasePhase]:
     for phase in phases:
+        crystal = reference_crystal(phase)
         yield ReleasePhase(
-            release=release,
             number=phase.number,
             formula=str(phase.formula),
             energy_per_atom=phase.energy_per_atom,
             n_sites=len(phase.species_at_sites),
-            geometry=reference_crystal(phase).pack(),
+            geometry=crystal.pack(),
             label=phase.label,
             note=phase.note,
+            **symmetry_columns(crystal),
         )
 
 

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from philately.broker import ring
-from philately.domain import audits, dumps, twins, withdrawals
+from philately.domain import audits, dry_runs, dumps, resumable, twins, withdrawals
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.locks import is_free, within_reach
@@ -39,6 +39,8 @@ def sweep() -> None:
         _ring_for(season)
     for scale in Scale.objects.all():
         ring_relax(scale)
+    dry_runs.sweep()
+    resumable.sweep()
 
 
 def _take_from_the_dead() -> None:

@@ -29,6 +29,7 @@ class Waiting(NamedTuple):
     member: int
     formula: str
     energy_per_atom: float
+    relaxation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,9 @@ def _left_out(run: Run, found: Sequence[Waiting]) -> frozenset[int]:
 
 def waiting_of(candidates: QuerySet[Candidate]) -> Iterator[Waiting]:
     """Of relaxed candidates, in the order of the query."""
-    rows = candidates.values_list("pk", "arrival", "batch__owner", "relaxation__formula", "relaxation__energy_per_atom")
+    rows = candidates.values_list(
+        "pk", "arrival", "batch__owner", "relaxation__formula", "relaxation__energy_per_atom", "relaxation"
+    )
     return map(Waiting._make, rows.iterator(chunk_size=2000))
 
 
@@ -89,6 +92,7 @@ def arrival_of(waiting: Waiting) -> Arrival:
         _formula(waiting.formula),
         waiting.energy_per_atom,
         partial(relaxed_crystal, waiting.candidate),
+        waiting.relaxation,
     )
 
 

@@ -4,20 +4,27 @@ One process at a time looks, and only as far as everything earlier has been read
 original does not depend on which worker was faster.
 """
 
+from collections.abc import Mapping, Sequence
+
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from philately.broker import ring
+from philately.domain import likenesses
 from philately.domain.bells import ring_relax
+from philately.domain.files import chunks
 from philately.domain.locks import Hold, lock
 from philately.domain.transitions import move, say
 from philately.models import Candidate, Placement, Scale, Season
 from philately.states import CandidateState
+from validation.answers import Read
 from validation.crystal import Crystal
-from validation.matching import find_twin
+from validation.fingerprint import Limits
+from validation.matching import is_match
 from validation.rules import Reason, Rules
 
-_CHUNK = 100
+_CHUNK = 500
+_ASKED = 5000  # keys a statement
 _FALLEN = (CandidateState.CHECKED, CandidateState.WITHDRAWN, CandidateState.SET_ASIDE)  # no original, or not yet
 
 
@@ -53,17 +60,19 @@ def _settle_chunk(season: Season, waiting: list[Candidate], rules: Rules, hold: 
 
     Where an original fell away meanwhile nothing is decided, and the chunk's turn comes again.
     """
+    near = _near(season, waiting, rules)
+    standing = _standing(season, {other for others in near.values() for other in others})
+    crystals = {pk: Crystal.unpack(one.detail.geometry or b"") for pk, one in standing.items()}
     originals: dict[int, Candidate | None] = {}
-    here: list[tuple[Candidate, Crystal]] = []
     for candidate in waiting:
         hold.keep()
+        earlier = [standing[pk] for pk in near.get(candidate.pk, ()) if pk in standing]
+        earlier = sorted((one for one in earlier if one.arrival < candidate.arrival), key=lambda one: one.arrival)
         crystal = Crystal.unpack(candidate.detail.geometry or b"")
-        earlier = _earlier(season, candidate)
-        earlier += [(other, cell) for other, cell in here if _comparable(other, candidate)]
-        number = find_twin(crystal, [(other.pk, cell) for other, cell in earlier], rules.twin)
-        originals[candidate.pk] = next((other for other, _ in earlier if other.pk == number), None)
-        if number is None:
-            here.append((candidate, crystal))
+        original = _first_twin(crystal, earlier, crystals, rules)
+        originals[candidate.pk] = original
+        if original is None:
+            standing[candidate.pk], crystals[candidate.pk] = candidate, crystal
     with transaction.atomic():
         hold.confirm()
         if not _all_stand({original.pk for original in originals.values() if original is not None}, waiting):
@@ -71,8 +80,20 @@ def _settle_chunk(season: Season, waiting: list[Candidate], rules: Rules, hold: 
         return sum(_decide(candidate, originals[candidate.pk]) for candidate in waiting)
 
 
-def _comparable(a: Candidate, b: Candidate) -> bool:
-    return (a.formula, a.n_atoms) == (b.formula, b.n_atoms)
+def _near(season: Season, waiting: list[Candidate], rules: Rules) -> dict[int, list[int]]:
+    """By candidate: the others of the season whose fingerprints are near its own."""
+    wanted = likenesses.of_candidates({candidate.pk: candidate.formula for candidate in waiting})
+    return likenesses.candidates_near(season.pk, wanted, Limits.of(rules.twin))
+
+
+def _first_twin(
+    crystal: Crystal, earlier: Sequence[Candidate], crystals: Mapping[int, Crystal], rules: Rules
+) -> Candidate | None:
+    """The first of the earlier ones that the crystal is a twin of; equal content is looked for first."""
+    for other in earlier:
+        if other.content_hash == crystal.content_hash:
+            return other
+    return next((other for other in earlier if is_match(crystal, crystals[other.pk], rules.twin)), None)
 
 
 def _all_stand(originals: set[int], waiting: list[Candidate]) -> bool:
@@ -84,23 +105,20 @@ def _all_stand(originals: set[int], waiting: list[Candidate]) -> bool:
     return all(state == CandidateState.CHECKED if pk in here else state not in _FALLEN for pk, state in states.items())
 
 
-def _earlier(season: Season, candidate: Candidate) -> list[tuple[Candidate, Crystal]]:
-    """Earlier candidates of the formula that stand for themselves in the official run: twins of what it leaves out,
-    too."""
-    rows = (
-        Candidate.objects.filter(
-            Q(twin_of__isnull=True) | Q(Exists(_placements(season)), state=CandidateState.PARKED),
-            season=season,
-            formula=candidate.formula,
-            arrival__lt=candidate.arrival,
-            n_atoms=candidate.n_atoms,
+def _standing(season: Season, keys: set[int]) -> dict[int, Candidate]:
+    """Those of the candidates that stand for themselves in the official run: twins of what it leaves out, too."""
+    found: dict[int, Candidate] = {}
+    for some in chunks(sorted(keys), _ASKED):
+        rows = (
+            Candidate.objects.filter(
+                Q(twin_of__isnull=True) | Q(Exists(_placements(season)), state=CandidateState.PARKED), pk__in=some
+            )
+            .exclude(state__in=_FALLEN)
+            .exclude(exclusions__run=season.official_run_id)
+            .select_related("detail", "batch")
         )
-        .exclude(state__in=_FALLEN)
-        .exclude(exclusions__run=season.official_run_id)
-        .order_by("arrival")
-        .select_related("detail", "batch")
-    )
-    return [(row, Crystal.unpack(row.detail.geometry or b"")) for row in rows]
+        found |= {row.pk: row for row in rows}
+    return found
 
 
 def _decide(candidate: Candidate, original: Candidate | None) -> int:
@@ -151,3 +169,24 @@ def _parked_with(original: Candidate, season: Season) -> QuerySet[Candidate]:
     if original.twin_of_id is not None and Placement.objects.filter(run=season.official_run_id, candidate=original):
         twins |= Q(twin_of=original.twin_of_id)
     return Candidate.objects.filter(twins, state=CandidateState.PARKED).exclude(pk=original.pk)
+
+
+def originals_of(season: Season, arriving: Mapping[int, Read]) -> dict[int, Candidate]:
+    """By number: the earliest candidate, with batch and detail, that a crystal arriving now would be a twin of.
+
+    arriving: what was read with its fingerprints.
+    """
+    rules = Rules.from_json(season.rules)
+    wanted = [(-number, one) for number, read in arriving.items() for one in read.fingerprints]  # no candidate's key
+    near = likenesses.candidates_near(season.pk, wanted, Limits.of(rules.twin))
+    standing = _standing(season, {other for others in near.values() for other in others})
+    crystals = {pk: Crystal.unpack(one.detail.geometry or b"") for pk, one in standing.items()}
+    found = {}
+    for number, read in arriving.items():
+        earlier = [standing[pk] for pk in near.get(-number, ()) if pk in standing]
+        if read.crystal is not None and earlier:
+            earlier.sort(key=lambda one: one.arrival)
+            original = _first_twin(read.crystal, earlier, crystals, rules)
+            if original is not None:
+                found[number] = original
+    return found

@@ -19,7 +19,7 @@ def provenance() -> dict[str, Any]:
         "commit": _commit(),
         "matcher": MATCHER_VERSION,
         "rules": RULES_VERSION,
-        "packages": {name: version(name) for name in ("numpy", "pymatgen", "spglib", "ase", "gemmi")},
+        "packages": {name: version(name) for name in ("numpy", "pymatgen", "spglib", "moyopy", "ase", "gemmi")},
     }
 
 

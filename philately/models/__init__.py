@@ -2,19 +2,25 @@
 
 from philately.models.audits import HullAudit
 from philately.models.batches import Batch, Candidate, CandidateDetail, Shard
+from philately.models.likenesses import Fit, InitialFingerprint, RelaxedFingerprint
 from philately.models.locks import Lock
-from philately.models.people import Membership, User
+from philately.models.people import ApiKey, Membership, User
 from philately.models.relaxations import RelaxationFact, RelaxationGeometry
 from philately.models.runs import HullPoint, LogEntry, Phase, Placement, Run, RunExclusion, ScoreEntry
 from philately.models.seasons import Release, ReleasePhase, Scale, Season
+from philately.models.uploads import DryRun, ResumableUpload
 from philately.models.withdrawals import Withdrawal
 
 __all__ = [
+    "ApiKey",
     "Batch",
     "Candidate",
     "CandidateDetail",
+    "DryRun",
+    "Fit",
     "HullAudit",
     "HullPoint",
+    "InitialFingerprint",
     "Lock",
     "LogEntry",
     "Membership",
@@ -22,8 +28,10 @@ __all__ = [
     "Placement",
     "RelaxationFact",
     "RelaxationGeometry",
+    "RelaxedFingerprint",
     "Release",
     "ReleasePhase",
+    "ResumableUpload",
     "Run",
     "RunExclusion",
     "Scale",

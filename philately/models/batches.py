@@ -25,6 +25,7 @@ class Batch(Leased):
     sha256 = models.CharField(max_length=64)
     file_name = models.CharField(max_length=255)
     n_bytes = models.PositiveBigIntegerField()
+    n_counted = models.PositiveBigIntegerField(null=True, help_text="structures, counted when it was read")
     stored_as = models.CharField(max_length=255, blank=True)
     method = models.CharField(max_length=100)
     method_description = models.TextField(blank=True)
@@ -32,6 +33,7 @@ class Batch(Leased):
     submitted_at = models.DateTimeField()
     state = models.CharField(max_length=16, choices=BatchState.choices, default=BatchState.UPLOADED)
     problem = models.TextField(blank=True, help_text="why it was refused or set aside")
+    n_found = models.PositiveIntegerField(default=0, help_text="structures found so far, while it is being read")
 
     class Meta:
         verbose_name_plural = "batches"
@@ -40,7 +42,10 @@ class Batch(Leased):
             models.CheckConstraint(condition=Q(state__in=BatchState.values), name="batch_state_known"),
             models.CheckConstraint(condition=~Q(state=BatchState.REFUSED) | ~Q(problem=""), name="batch_refusal_told"),
         ]
-        indexes = [models.Index(fields=["season", "state", "id"], name="batch_queue")]
+        indexes = [
+            models.Index(fields=["season", "state", "id"], name="batch_queue"),
+            models.Index(fields=["owner", "submitted_at"], name="batch_owner_day"),
+        ]
 
     def __str__(self) -> str:
         return f"batch {self.pk} ({self.file_name})"
@@ -133,6 +138,7 @@ class CandidateDetail(models.Model):
     file = models.CharField(max_length=255)
     block = models.CharField(max_length=255, blank=True)
     line = models.PositiveIntegerField(default=1, help_text="where the block begins in its file")
+    format = models.CharField(max_length=8, default="cif", help_text="how its text is to be read")
     offset = models.PositiveBigIntegerField(help_text="bytes, in the decompressed shard")
     length = models.PositiveBigIntegerField(help_text="bytes")
     sentence = models.TextField(blank=True, help_text="why it was rejected, parked, failed or set aside")

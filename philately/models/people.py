@@ -26,3 +26,18 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} as {self.role} of {self.season}"
+
+
+class ApiKey(models.Model):
+    """What a programme shows in place of its user's password. The key itself is shown once and not kept."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100, help_text="where it is used")
+    prefix = models.CharField(max_length=16, unique=True, help_text="the part by which it is found and recognised")
+    digest = models.CharField(max_length=64, help_text="SHA-256 of its secret part")
+    created_at = models.DateTimeField(auto_now_add=True)
+    used_at = models.DateTimeField(null=True, help_text="last, to the minute")
+    revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.prefix} ({self.name})"

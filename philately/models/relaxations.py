@@ -19,6 +19,8 @@ class RelaxationFact(models.Model):
     steps = models.PositiveIntegerField()
     seconds = models.FloatField()
     space_group_number = models.PositiveSmallIntegerField(null=True)
+    pearson_symbol = models.CharField(max_length=16, blank=True)
+    prototype_label = models.TextField(blank=True, help_text="with its elements: AB_cF8_225_a_b:Cl-Na")
     note = models.TextField(blank=True)
     provenance = models.JSONField(help_text="device, package versions and the canary's result")
     created_at = models.DateTimeField(auto_now_add=True)

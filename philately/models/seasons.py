@@ -44,6 +44,9 @@ class ReleasePhase(models.Model):
     geometry = models.BinaryField(help_text="a packed crystal")
     label = models.CharField(max_length=200, blank=True)
     note = models.CharField(max_length=500, blank=True)
+    space_group_number = models.PositiveSmallIntegerField(null=True)
+    pearson_symbol = models.CharField(max_length=16, blank=True)
+    prototype_label = models.TextField(blank=True, help_text="with its elements: AB_cF8_225_a_b:Cl-Na")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["release", "number"], name="release_phase_number_once")]
@@ -51,6 +54,11 @@ class ReleasePhase(models.Model):
 
     def __str__(self) -> str:
         return f"{self.formula} ({self.label})"
+
+
+def _own_limit(what: str) -> "models.PositiveBigIntegerField[int | None, int | None]":
+    """A quota of this season alone; where there is none, the installation's setting holds."""
+    return models.PositiveBigIntegerField(null=True, blank=True, help_text=f"{what}; empty: as everywhere")
 
 
 class Season(models.Model):
@@ -64,6 +72,12 @@ class Season(models.Model):
     opens_at = models.DateTimeField()
     closes_at = models.DateTimeField(null=True, blank=True)
     next_arrival = models.PositiveBigIntegerField(default=1)
+    upload_bytes = _own_limit("bytes of one upload")
+    upload_bytes_a_day = _own_limit("bytes that a participant may upload a day")
+    uploads_a_day = _own_limit("uploads of a participant a day")
+    uploads_unfinished = _own_limit("unfinished uploads of a participant at a time")
+    structures_a_day = _own_limit("structures of a participant a day")
+    structures_a_season = _own_limit("structures of a participant in the season")
     official_run = models.OneToOneField(
         "philately.Run", models.PROTECT, null=True, blank=True, related_name="official_for"
     )

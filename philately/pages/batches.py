@@ -1,7 +1,5 @@
 """A batch's page, live while it is under way, and its table as CSV."""
 
-import csv
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
@@ -13,7 +11,9 @@ from django.views.decorators.http import require_safe
 
 from philately import queries
 from philately.models import Batch, User
+from philately.pages.csv_lines import csv_response, inert
 from philately.pages.seasons import common
+from philately.pages.signing_in import accepts_key
 
 _PAGE_SIZE = 50
 _COLUMNS = (
@@ -47,7 +47,7 @@ class Asked:
     @classmethod
     def of(cls, request: HttpRequest) -> "Asked":
         asked = request.GET
-        return cls(asked.get("outcome", ""), asked.get("reason", ""), _number(asked.get("after", "")) or 0)
+        return cls(asked.get("outcome", ""), asked.get("reason", ""), number(asked.get("after", "")) or 0)
 
     @property
     def query(self) -> str:
@@ -64,12 +64,14 @@ class Asked:
 @require_safe
 def batches(request: HttpRequest) -> HttpResponse:
     assert isinstance(request.user, User)  # login_required
-    before = _number(request.GET.get("before", ""))
+    before = number(request.GET.get("before", ""))
     rows = queries.batches_of(request.user, before=before, size=_PAGE_SIZE)
     following = rows[_PAGE_SIZE - 1].pk if len(rows) > _PAGE_SIZE else None
-    return render(request, "batches/batches.html", {"batches": rows[:_PAGE_SIZE], "following": following})
+    shown = {"batches": rows[:_PAGE_SIZE], "following": following, "dry_runs": queries.dry_runs_of(request.user)[:20]}
+    return render(request, "batches/batches.html", shown)
 
 
+@accepts_key
 @login_required
 @require_safe
 @never_cache
@@ -88,17 +90,14 @@ def batch_live(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "batches/live.html", _shown(request, found))
 
 
+@accepts_key
 @login_required
 @require_safe
 def batch_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     found, asked = _find(request, pk), Asked.of(request)
     view = queries.view_of(found.season, request.user)
     rows = queries.all_rows(view, found, outcome=asked.outcome, reason=asked.reason)
-    return StreamingHttpResponse(
-        _lines(rows),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="batch-{found.pk}.csv"'},
-    )
+    return csv_response(_COLUMNS, map(_cells, rows), name=f"batch-{found.pk}.csv")
 
 
 def _find(request: HttpRequest, pk: int) -> Batch:
@@ -128,29 +127,15 @@ def _mark(found: Batch, progress: queries.Progress) -> str:
     return progress.mark + paused
 
 
-class _Echo:
-    """What csv writes to: hands each line back."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def _lines(rows: Iterator[queries.BatchRow]) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield writer.writerow(_COLUMNS)
-    for row in rows:
-        yield writer.writerow(_cells(row))
-
-
 def _cells(row: queries.BatchRow) -> tuple[object, ...]:
     return (
         row.arrival,
-        _inert(row.file),
-        _inert(row.block),
+        inert(row.file),
+        inert(row.block),
         row.formula,
         row.outcome,
         row.reason,
-        _inert(row.sentence),
+        inert(row.sentence),
         row.energy_per_atom,
         row.formation_energy_per_atom,
         row.e_above_hull,
@@ -163,10 +148,5 @@ def _cells(row: queries.BatchRow) -> tuple[object, ...]:
     )
 
 
-def _inert(text: str) -> str:
-    """A spreadsheet takes a cell that begins like this for a formula, and file names come from anybody."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-def _number(text: str) -> int | None:
+def number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

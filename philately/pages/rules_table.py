@@ -33,11 +33,16 @@ def _before(rules: Rules) -> Rows:
         ("Density", f"at most {rules.max_density_g_per_cm3:g} g/cm³"),
         (
             "Bulk",
-            f"bonds of at most {rules.bond_length_ang:g} Å connect all atoms and run through the cell in three "
-            "directions: no molecules, wires or slabs",
+            f"bonds of at most {rules.bond_length_ang:g} Å{_or_longer(rules)} connect all atoms and run through the "
+            "cell in three directions: no molecules, wires or slabs",
         ),
         ("Twin", f"the same initial structure as an earlier one ({_tolerances(rules.twin)}) shares its fate"),
     ]
+
+
+def _or_longer(rules: Rules) -> str:
+    ratio = rules.bond_radii_ratio
+    return f", or {ratio:g} × the sum of the covalent radii where that is longer," if ratio else ""
 
 
 def _relaxation(rules: Rules, how: RelaxationSettings) -> Rows:

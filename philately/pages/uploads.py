@@ -1,4 +1,6 @@
-"""The upload page."""
+"""The upload page. Its script sends the file by tus; without it the form does."""
+
+from typing import Any
 
 from django import forms
 from django.conf import settings
@@ -10,12 +12,15 @@ from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from philately.domain.intake import Method, UploadRefused, accept_upload, refuse_closed
+from philately.domain import dry_runs, quotas
+from philately.domain.intake import Method, accept_upload, refuse_closed
+from philately.domain.refusals import QuotaUsedUp, TooLarge, UploadRefused
 from philately.domain.seasons import join
-from philately.models import Batch, User
+from philately.models import Membership, Season, User
 from philately.pages.seasons import common, find_view
 from philately.queries import View
-from philately.templatetags.show import size
+from philately.states import Role
+from philately.templatetags.show import sentence, size
 
 _FORM_BYTES = 1_000_000  # of a request beside its file
 
@@ -23,7 +28,8 @@ _FORM_BYTES = 1_000_000  # of a request beside its file
 class UploadForm(forms.Form):
     file = forms.FileField(
         label="File",
-        help_text="a zip, tar or tar.gz archive of CIF files, or a single CIF with one or many data blocks",
+        help_text="CIF, extended XYZ, or JSON of pymatgen structures (one a line, or a list), one or many in a file: "
+        "a single file, which may be packed with gzip or zstd, or a zip, tar, tar.gz or tar.zst archive",
         error_messages={"required": "Please choose a file.", "empty": "The file is empty."},
     )
     method = forms.CharField(
@@ -42,59 +48,94 @@ class UploadForm(forms.Form):
     consent = forms.BooleanField(
         error_messages={"required": "A batch is accepted only under the data licence; please tick the box."},
     )
+    dry_run = forms.BooleanField(required=False)
+
+    def __init__(self, *args: Any, limit_bytes: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._limit_bytes = limit_bytes
 
     def clean_file(self) -> UploadedFile:
         file: UploadedFile = self.cleaned_data["file"]
-        if file.size is not None and file.size > settings.UPLOAD_LIMIT_BYTES:
+        if file.size is not None and file.size > self._limit_bytes:
             raise forms.ValidationError(
-                f"The file has {size(file.size)}; at most {size(settings.UPLOAD_LIMIT_BYTES)} "
+                f"The file has {size(file.size)}; at most {size(self._limit_bytes)} "
                 "are accepted at once. Please split it into several batches."
             )
         return file
 
 
-@csrf_exempt  # looking for the token reads the whole body; _upload looks, once the body is known not to be too large
+@csrf_exempt  # looking for the token reads the whole body; _upload looks, once the body is known to be acceptable
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HttpRequest, slug: str) -> HttpResponse:
-    if int(request.META.get("CONTENT_LENGTH") or 0) > settings.UPLOAD_LIMIT_BYTES + _FORM_BYTES:
-        return render(request, "413.html", {"limit_bytes": settings.UPLOAD_LIMIT_BYTES}, status=413)
-    return _upload(request, slug)
+    view = find_view(request, slug)
+    try:
+        _refuse_unread(request, view.season)
+    except (TooLarge, QuotaUsedUp) as refusal:
+        status = 413 if isinstance(refusal, TooLarge) else 429
+        shown = {"limit_bytes": quotas.limits_of(view.season).upload_bytes, "refusal": sentence(str(refusal))}
+        return render(request, f"{status}.html", shown, status=status)
+    return _upload(request, view)
 
 
 @csrf_protect
-def _upload(request: HttpRequest, slug: str) -> HttpResponse:
-    view = find_view(request, slug)
-    form = UploadForm(request.POST or None, request.FILES or None)
+def _upload(request: HttpRequest, view: View) -> HttpResponse:
+    limit_bytes = quotas.limits_of(view.season).upload_bytes
+    form = UploadForm(request.POST or None, request.FILES or None, limit_bytes=limit_bytes)
     if form.is_valid():
         try:
-            batch, is_new = _accept(view, request, form)
+            return _accept(view, request, form)
         except UploadRefused as refusal:
-            form.add_error("file", _sentence(str(refusal)))
-        else:
-            if not is_new:
-                messages.info(request, "You submitted this very file before; here is its batch.")
-            return redirect("batch", batch.pk)
-    return render(request, "seasons/upload.html", {**common(view), "form": form, **_limits()})
+            form.add_error("file", sentence(str(refusal)))
+    return render(request, "seasons/upload.html", {**common(view), "form": form, **_limits(view.season, request)})
 
 
-def _accept(view: View, request: HttpRequest, form: UploadForm) -> tuple[Batch, bool]:
+def _refuse_unread(request: HttpRequest, season: Season) -> None:
+    """Raises TooLarge or QuotaUsedUp before the body is read, where its size alone, or any other one, is too much."""
+    at_least = int(request.META.get("CONTENT_LENGTH") or 0) - _FORM_BYTES
+    if request.method != "POST":
+        return
+    quotas.refuse_too_large(season, at_least)
+    member = _member(season, request)
+    if member is not None and not _may_send(member, at_least, is_dry_run=True):
+        quotas.refuse_upload(member, at_least)
+
+
+def _may_send(member: Membership, n_bytes: int, *, is_dry_run: bool) -> bool:
+    try:
+        quotas.refuse_upload(member, n_bytes, is_dry_run=is_dry_run)
+    except QuotaUsedUp:
+        return False
+    return True
+
+
+def _accept(view: View, request: HttpRequest, form: UploadForm) -> HttpResponse:
     """Raises UploadRefused. Whoever uploads takes part in the season from then on."""
     assert isinstance(request.user, User)  # login_required
     refuse_closed(view.season)
     member = join(view.season, request.user)
     given = form.cleaned_data
     method = Method(given["method"], given["method_description"])
-    return accept_upload(member, given["file"], method, consent=given["consent"])
+    if given["dry_run"]:
+        return redirect("dry-run", dry_runs.accept_dry_run(member, given["file"], method, consent=given["consent"]).pk)
+    batch, is_new = accept_upload(member, given["file"], method, consent=given["consent"])
+    if not is_new:
+        messages.info(request, "You submitted this very file before; here is its batch.")
+    return redirect("batch", batch.pk)
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].removesuffix(".") + "."
+def _member(season: Season, request: HttpRequest) -> Membership | None:
+    """The visitor's membership; none before the first upload."""
+    members = Membership.objects.filter(season=season, user=request.user.pk, role=Role.PARTICIPANT)
+    return members.select_related("season").first()
 
 
-def _limits() -> dict[str, object]:
+def _limits(season: Season, request: HttpRequest) -> dict[str, object]:
+    member = _member(season, request)
+    quota = quotas.unused(season) if member is None else quotas.quota_left(member)
     return {
-        "limit_bytes": settings.UPLOAD_LIMIT_BYTES,
+        "quota": quota,
+        "limit_bytes": quota.limits.upload_bytes,
         "limit_decompressed_bytes": settings.UPLOAD_LIMIT_DECOMPRESSED_BYTES,
         "limit_members": settings.UPLOAD_LIMIT_MEMBERS,
     }

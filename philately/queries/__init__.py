@@ -9,6 +9,7 @@ from philately.queries.batches import (
     visible_batch,
     visible_candidate,
 )
+from philately.queries.dry_runs import DryRow, DryTable, dry_rows, dry_run_of, dry_runs_of, dry_table
 from philately.queries.dumps import Dump, latest_dump
 from philately.queries.positions import e_above_hull_now, provisional_positions, with_distance
 from philately.queries.seasons import Queue, View, queue_of, seasons_with_counts, view_of
@@ -18,6 +19,8 @@ from philately.queries.table import BatchRow, Part, Table, all_rows, row_of, tab
 
 __all__ = [
     "BatchRow",
+    "DryRow",
+    "DryTable",
     "Dump",
     "Leaderboard",
     "Part",
@@ -31,6 +34,10 @@ __all__ = [
     "View",
     "all_rows",
     "batches_of",
+    "dry_rows",
+    "dry_run_of",
+    "dry_runs_of",
+    "dry_table",
     "e_above_hull_now",
     "latest_dump",
     "leaderboard",

@@ -52,6 +52,7 @@ class Progress:
 
     state: str
     problem: str
+    n_found: int  # while it is being read
     steps: tuple[Step, ...]
     total: int
     n_final: int
@@ -64,7 +65,13 @@ class Progress:
 
     @property
     def mark(self) -> str:
-        told = (self.state, self.problem, self.n_leaving, *((step.key, step.count) for step in self.steps))
+        told = (
+            self.state,
+            self.problem,
+            self.n_found,
+            self.n_leaving,
+            *((step.key, step.count) for step in self.steps),
+        )
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
@@ -75,7 +82,8 @@ def progress_of(batch: Batch) -> Progress:
     counts = {state: n for state, n, _ in by_state}
     n_final = sum(counts.get(state, 0) for state in FINAL)
     n_leaving = sum(leaving for _, _, leaving in by_state)
-    return Progress(batch.state, batch.problem, steps_of(counts), sum(counts.values()), n_final, n_leaving)
+    steps, total = steps_of(counts), sum(counts.values())
+    return Progress(batch.state, batch.problem, batch.n_found, steps, total, n_final, n_leaving)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from datetime import datetime
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from philately.models import Phase, Placement
+from philately.models import Phase, Placement, RelaxationFact, ReleasePhase
 from philately.queries.positions import on_hull
 from philately.queries.seasons import View
 
 
 @dataclass(frozen=True, slots=True)
 class StablePhase:
-    """finder and found_at: None for a phase of the release. e_above_hull: eV/atom."""
+    """finder and found_at: None for a phase of the release. e_above_hull: eV/atom. Symmetry: of the representative."""
 
     number: int
     formula: str
@@ -22,6 +22,8 @@ class StablePhase:
     e_above_hull: float
     finder: str | None
     found_at: datetime | None
+    space_group_number: int | None
+    prototype_label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,21 @@ def _visible(view: View) -> QuerySet[Phase]:
 
 def _with_finder(phases: QuerySet[Phase]) -> QuerySet[Phase]:
     placed = Placement.objects.filter(run=OuterRef("run"), candidate=OuterRef("first_candidate"))
-    return phases.select_related("first_candidate__batch__owner__user").annotate(
-        found_at=Subquery(placed.values("placed_at")[:1])
-    )
+    related = ("first_candidate__batch__owner__user", "candidate__relaxation", "release_phase")
+    wide = ("candidate__relaxation__provenance", "candidate__relaxation__note", "release_phase__geometry")
+    return phases.select_related(*related).defer(*wide).annotate(found_at=Subquery(placed.values("placed_at")[:1]))
+
+
+def symmetry_row(phase: Phase) -> RelaxationFact | ReleasePhase:
+    """Where the symmetry of the phase's representative stands: a relaxed candidate, or the release's."""
+    if phase.candidate is not None and phase.candidate.relaxation is not None:
+        return phase.candidate.relaxation
+    assert phase.release_phase is not None  # a database constraint
+    return phase.release_phase
 
 
 def _stable(phase: Phase) -> StablePhase:
-    found = phase.first_candidate
+    found, symmetry = phase.first_candidate, symmetry_row(phase)
     return StablePhase(
         number=phase.number,
         formula=phase.formula,
@@ -92,4 +102,6 @@ def _stable(phase: Phase) -> StablePhase:
         e_above_hull=max(0.0, phase.above),  # type: ignore[attr-defined]  # annotated
         finder=found.batch.owner.user.username if found else None,
         found_at=phase.found_at,  # type: ignore[attr-defined]  # annotated
+        space_group_number=symmetry.space_group_number,
+        prototype_label=symmetry.prototype_label,
     )

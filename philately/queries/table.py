@@ -51,6 +51,8 @@ class BatchRow:
     missing: tuple[str, ...] = ()
     points: float = 0.0
     is_provisional: bool = False
+    space_group_number: int | None = None
+    prototype_label: str = ""
 
     @property
     def is_on_hull(self) -> bool:
@@ -163,6 +165,7 @@ def _parts(decomposition: Iterable[Sequence[float]], names: dict[int, str]) -> t
 
 def _bare(candidate: Candidate) -> BatchRow:
     relaxed = candidate.state in (CandidateState.RELAXED, CandidateState.PLACED)
+    fact = candidate.relaxation if relaxed else None
     return BatchRow(
         candidate=candidate.pk,
         arrival=candidate.arrival,
@@ -172,7 +175,9 @@ def _bare(candidate: Candidate) -> BatchRow:
         outcome=candidate.state,
         reason=candidate.reason,
         sentence=candidate.detail.sentence,
-        energy_per_atom=candidate.relaxation.energy_per_atom if candidate.relaxation and relaxed else None,
+        energy_per_atom=fact.energy_per_atom if fact else None,
+        space_group_number=fact.space_group_number if fact else None,
+        prototype_label=fact.prototype_label if fact else "",
     )
 
 

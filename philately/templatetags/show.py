@@ -13,6 +13,7 @@ from philately.models import Season
 from philately.queries.fates import DISQUALIFIED
 from philately.states import CandidateState
 from validation.placing import Verdict
+from validation.spacegroup import symbol_of
 
 register = template.Library()
 
@@ -76,6 +77,16 @@ def formula(text: str) -> SafeString:
 
 
 @register.filter
+def space_group(number: int | None) -> SafeString:
+    """Its symbol, screw axes as they are printed, and its number; empty where there is none."""
+    if number is None:
+        return SafeString()
+    head, *screws = symbol_of(number).split("_")
+    parts = ((screw[0], screw[1:]) for screw in screws)
+    return format_html("{}{} ({})", head, format_html_join("", "<sub>{}</sub>{}", parts), number)
+
+
+@register.filter
 def outcome(value: str, judge: str) -> str:
     """A verdict or a state in words; "stable" always says by whom it is predicted."""
     if value in _VERDICTS:
@@ -83,6 +94,12 @@ def outcome(value: str, judge: str) -> str:
     if value == DISQUALIFIED:
         return "disqualified"
     return CandidateState(value).label
+
+
+@register.filter
+def sentence(text: str) -> str:
+    """With a capital and one full stop, however it was written."""
+    return text[:1].upper() + text[1:].removesuffix(".") + "."
 
 
 @register.filter

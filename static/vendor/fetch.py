@@ -27,6 +27,7 @@ class Package:
 PACKAGES = (
     Package("bootstrap", "5.3.8", ("dist/css/bootstrap.min.css",)),
     Package("htmx.org", "2.0.11", ("dist/htmx.min.js",)),
+    Package("tus-js-client", "4.3.1", ("dist/tus.min.js",)),
 )
 # The manifest storage looks for every file that another one names, and the maps are not shipped.
 _SOURCE_MAP = re.compile(rb"/\*# sourceMappingURL=[^*]*\*/\s*|//# sourceMappingURL=\S*\s*")

@@ -1,86 +1,16 @@
 """A participant with a browser: signs up, uploads, and watches the batch being judged."""
 
-import os
-import shutil
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from driving import first_texts, place_all, read_all, relax_all, run_all, zipped
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect
+from visiting import PATIENCE_MS, Watched, fill_upload, sign_up
 
 from philately.domain import intake
 from philately.models import Batch
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-PASSWORD = "a-long-enough-one"
-PATIENCE_MS = 15_000
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Debian's Chromium. Playwright runs an event loop in this thread, where Django would refuse the database."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        told = "chromium is missing: apt-get install chromium"
-        pytest.fail(told) if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip(told)
-    with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
-        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        yield browser
-        browser.close()
-
-
-class Watched:
-    """A page, what it said on its console and which addresses it asked for."""
-
-    def __init__(self, browser: Browser, **context) -> None:
-        self.context = browser.new_context(**context)
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE_MS)
-        self.complaints: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", self._heard)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-
-    def _heard(self, message) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-
-@pytest.fixture
-def watched(browser):
-    visit = Watched(browser)
-    yield visit
-    visit.context.close()
-
-
-def sign_up(page: Page, address: str) -> None:
-    page.goto(f"{address}/")
-    page.get_by_role("navigation", name="Main").get_by_role("link", name="Sign up").click()
-    page.get_by_label("Username").fill("ann")
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_label("Password confirmation").fill(PASSWORD)
-    page.get_by_role("button", name="Sign up").click()
-    expect(page.get_by_role("button", name="Log out")).to_be_visible()
-
-
-def fill_upload(page: Page, file: Path) -> None:
-    page.get_by_label("File").set_input_files(file)
-    page.get_by_label("Method", exact=True).fill("substitution")
-    page.get_by_label("I may publish these structures").check()
-    page.get_by_role("button", name="Upload").click()
 
 
 def test_a_batch_is_watched_from_upload_to_placement(live_server, season, watched, tmp_path):
@@ -124,6 +54,7 @@ def test_a_finished_batch_is_asked_for_no_more(live_server, season, watched, tmp
     sign_up(page, live_server.url)
     page.goto(f"{live_server.url}/seasons/{season.slug}/upload/")
     fill_upload(page, archive)
+    page.wait_for_url("**/batches/*/")
     read_all(season)
     expect(page.get_by_text("The file was refused")).to_be_visible(timeout=PATIENCE_MS)
     watched.asked.clear()
@@ -168,6 +99,7 @@ def test_a_structure_is_taken_back_and_the_page_follows(live_server, season, wat
     sign_up(page, live_server.url)
     page.goto(f"{live_server.url}/seasons/{season.slug}/upload/")
     fill_upload(page, archive)
+    page.wait_for_url("**/batches/*/")
     run_all(season)
     address = page.url
 

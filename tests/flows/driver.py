@@ -2,6 +2,7 @@
 
 prepare: migrate, build the emt release, open a season.
 submit FILE USER: hand a file in.
+key USER: a new API key of the user; prints it as JSON.
 wait STATE N SECONDS: until so many are in it; prints the states as JSON.
 result: everything that must not depend on workers, as JSON; fails where an audit of the hull finds a difference.
 """
@@ -26,6 +27,7 @@ from django.core.management import call_command  # noqa: E402
 
 from philately.domain.audits import audit  # noqa: E402
 from philately.domain.intake import Method, accept_upload  # noqa: E402
+from philately.domain.keys import make_key  # noqa: E402
 from philately.domain.releases import import_release  # noqa: E402
 from philately.domain.seasons import SeasonPlan, join, open_season  # noqa: E402
 from philately.models import (  # noqa: E402
@@ -58,6 +60,10 @@ def submit(file: str, user: str) -> None:
     path = Path(file)
     upload = SimpleUploadedFile(path.name, path.read_bytes())
     accept_upload(member, upload, Method("strained alloys"), consent=True)
+
+
+def key(user: str) -> None:
+    print(json.dumps(make_key(User.objects.get_or_create(username=user)[0], "a flow")))
 
 
 def wait(state: str, at_least: str, seconds: str) -> None:
@@ -107,4 +113,4 @@ def result() -> None:
 
 if __name__ == "__main__":
     deed, *arguments = sys.argv[1:]
-    {"prepare": prepare, "submit": submit, "wait": wait, "result": result}[deed](*arguments)
+    {"prepare": prepare, "submit": submit, "key": key, "wait": wait, "result": result}[deed](*arguments)

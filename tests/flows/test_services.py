@@ -23,7 +23,9 @@ def _result(folder, **environment):
         return running.driver("result")
 
 
-@pytest.mark.parametrize("broker", ["amqp://guest:guest@127.0.0.1:5672//", "redis://127.0.0.1:6379/9"])
+@pytest.mark.parametrize(
+    "broker", ["amqp://guest:guest@127.0.0.1:5672//", pytest.param("redis://127.0.0.1:6379/9", marks=pytest.mark.slow)]
+)
 def test_servers_give_the_same_verdicts_as_the_embedded_defaults(tmp_path, postgres_url, expected, broker):
     if broker.startswith("amqp"):
         needs(RabbitMQ=5672)

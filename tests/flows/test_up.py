@@ -1,23 +1,16 @@
 """``manage.py up``: ready in seconds, no potential in the web process, a dead worker comes back, ends cleanly."""
 
-import socket
 import time
 from pathlib import Path
 
 import pytest
 import requests
-from platform_of import platform
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from platform_of import free_port, platform
 
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory):
-    port = _free_port()
+    port = free_port()
     with platform(tmp_path_factory.mktemp("up"), PLAIN_STATIC="0") as running:
         running.start("--port", str(port), web=True)
         running.address = f"http://127.0.0.1:{port}"

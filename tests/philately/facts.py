@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from philately.broker import app, queue_name
-from philately.domain import files
+from philately.domain import files, likenesses
 from philately.models import (
     Batch,
     Candidate,
@@ -32,7 +32,9 @@ from philately.models import (
 )
 from philately.states import BatchState, CandidateState, ShardState
 from validation.crystal import Crystal
+from validation.matching import Description
 from validation.relaxation import Stopped
+from validation.rules import Rules
 
 
 def add_batch(member: Membership, *, state: BatchState = BatchState.READ, sha256: str = "") -> Batch:
@@ -87,6 +89,8 @@ def add_candidate(
     CandidateDetail.objects.create(
         candidate=candidate, file=f"{arrival}.cif", offset=0, length=0, geometry=crystal.pack()
     )
+    twins = Rules.from_json(season.rules).twin
+    likenesses.write(season.pk, [(candidate.pk, one) for one in Description.of(crystal, twins).fingerprints])
     return candidate
 
 

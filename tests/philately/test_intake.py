@@ -3,22 +3,29 @@
 import gzip
 import hashlib
 import io
+import json
 import tarfile
+from contextlib import contextmanager
 from datetime import timedelta
 
+import ase.io
 import pytest
+import zstandard
 from ase.build import bulk
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.utils import timezone
-from driving import cif, submit, zipped
+from driving import cif, read_all, submit, zipped
 from facts import Killed, before_statement, bells, kill, let_expire
 
-from philately.domain.files import read_shard
+from philately.domain.files import DamagedShard, index_name, list_name, read_shard, replace, shard_name
 from philately.domain.intake import Method, UploadRefused, accept_upload, read_batches
 from philately.domain.locks import LockLost, lock
+from philately.domain.shards import ChangedShard
 from philately.models import Batch, Candidate, CandidateDetail, Lock, Season, Shard
 from philately.states import BatchState, CandidateState
+from validation.crystal import Crystal
 
 TEXTS = {"a.cif": "data_a\n_cell_length_a 1\n", "b.cif": "data_b\n_cell_length_a 2\n"}
 
@@ -52,6 +59,7 @@ def _texts(batch):
         pytest.param(zipped(TEXTS), "a.zip", id="zip"),
         pytest.param(_tar("w"), "a.tar", id="tar"),
         pytest.param(_tar("w:gz"), "a.tar.gz", id="tar.gz"),
+        pytest.param(zstandard.compress(_tar("w")), "a.tar.zst", id="tar.zst"),
         pytest.param(_tar("w:gz"), "misleading.cif", id="a name that misleads"),
     ],
 )
@@ -224,27 +232,178 @@ def test_while_one_process_reads_another_leaves_it_alone(participant):
     assert Batch.objects.get().state == BatchState.UPLOADED
 
 
-def test_killed_before_any_statement_it_leaves_all_or_nothing_and_the_next_one_finishes(participant, settings):
+def test_killed_before_any_statement_it_leaves_whole_shards_and_the_next_one_finishes(participant, settings):
     settings.SHARD_SIZE, settings.MAX_ATTEMPTS = 1, 1000
-    batch = submit(participant, TEXTS)
     for number in range(1, 100):
+        texts = {name: f"{text}# {number}\n" for name, text in TEXTS.items()}
+        batch = submit(participant, texts)
+        before = Season.objects.get().next_arrival
+        killed = False
         try:
             with before_statement(number, kill):
                 read_batches(participant.season_id)
         except Killed:
+            killed = True
             let_expire(Lock.objects.all())
-            assert (Candidate.objects.count(), Shard.objects.count(), Season.objects.get().next_arrival) in {
-                (0, 0, 1),
-                (2, 2, 3),
-            }
-        else:
+
+        counts = batch.candidates.count(), batch.shards.count(), Season.objects.get().next_arrival - before
+        assert counts in {(0, 0, 0), (1, 1, 1), (2, 2, 2)}
+        assert not CandidateDetail.objects.filter(candidate=None).exists()
+
+        read_batches(participant.season_id)
+        batch.refresh_from_db()
+        assert batch.state == BatchState.READ
+        assert list(batch.candidates.order_by("arrival").values_list("arrival", flat=True)) == [before, before + 1]
+        assert list(batch.shards.order_by("pk").values_list("number", flat=True)) == [0, 1]
+        assert set(_texts(batch).values()) == set(texts.values())
+        if not killed:
             break
 
-    assert number > 10
+    assert number > 20
+
+
+@contextmanager
+def _killed_before_shard(number):
+    """Kills the reader when it is about to release its so-manieth shard, from 0."""
+    released = []
+
+    def wrapper(execute, sql, params, many, context):
+        if sql.startswith('INSERT INTO "philately_shard"'):
+            if len(released) == number:
+                raise Killed
+            released.append(sql)
+        return execute(sql, params, many, context)
+
+    with pytest.raises(Killed), connection.execute_wrapper(wrapper):
+        yield
+    let_expire(Lock.objects.all())
+
+
+@pytest.fixture
+def half_released(participant, settings):
+    """A batch of three shards whose reader was killed after the first."""
+    settings.SHARD_SIZE = 1
+    batch = submit(participant, {**TEXTS, "c.cif": "data_c\n_cell_length_a 3\n"})
+    with _killed_before_shard(1):
+        read_batches(participant.season_id)
     batch.refresh_from_db()
-    assert batch.state == BatchState.READ
-    assert list(Candidate.objects.order_by("arrival").values_list("arrival", flat=True)) == [1, 2]
-    assert set(_texts(batch).values()) == set(TEXTS.values())
+    assert (batch.state, batch.n_found, batch.candidates.count()) == (BatchState.UPLOADED, 3, 1)
+    return batch
+
+
+def _is_whole(batch):
+    batch.refresh_from_db()
+    rows = batch.candidates.order_by("arrival").values_list("arrival", "shard__number", "detail__file")
+    return batch.state == BatchState.READ and list(rows) == [(1, 0, "a.cif"), (2, 1, "b.cif"), (3, 2, "c.cif")]
+
+
+def test_killed_between_two_shards_the_next_one_goes_on_without_reading_the_upload_again(half_released):
+    default_storage.delete(half_released.stored_as)
+
+    read_batches(half_released.season_id)
+
+    assert _is_whole(half_released)
+    assert set(_texts(half_released)) == {("a.cif", "a"), ("b.cif", "b"), ("c.cif", "c")}
+
+
+def test_where_the_list_of_shards_is_lost_the_upload_is_read_again_and_nothing_doubled(half_released):
+    default_storage.delete(list_name(half_released.pk))
+
+    read_batches(half_released.season_id)
+
+    assert _is_whole(half_released)
+
+
+@pytest.mark.parametrize("content", [b"", b"0" * 64, b"[]", b"0" * 64 + b"\n[{"])
+def test_a_list_of_shards_that_was_cut_short_counts_for_nothing(half_released, content):
+    replace(list_name(half_released.pk), content)
+
+    read_batches(half_released.season_id)
+
+    assert _is_whole(half_released)
+
+
+@pytest.mark.parametrize("name_of", [shard_name, index_name])
+def test_a_stored_shard_that_changed_is_noticed_and_made_again(half_released, name_of):
+    replace(name_of(half_released.pk, 1), b"damaged")
+
+    with pytest.raises(DamagedShard):
+        read_batches(half_released.season_id)
+    read_batches(half_released.season_id)
+
+    assert _is_whole(half_released)
+
+
+def test_a_shard_that_was_released_is_never_stored_otherwise(half_released, settings):
+    default_storage.delete(list_name(half_released.pk))
+    settings.SHARD_SIZE = 2
+    before = read_shard(Shard.objects.get())
+
+    with pytest.raises(ChangedShard):
+        read_batches(half_released.season_id)
+
+    assert read_shard(Shard.objects.get()) == before
+    assert half_released.candidates.count() == 1
+
+
+def test_each_shard_that_is_released_gives_a_batch_its_attempts_back(half_released, settings):
+    settings.MAX_ATTEMPTS = 1
+    with _killed_before_shard(1):
+        read_batches(half_released.season_id)
+
+    read_batches(half_released.season_id)
+
+    assert _is_whole(half_released)
+
+
+def test_an_upload_that_is_refused_at_its_end_leaves_nothing_in_storage(participant, settings):
+    settings.SHARD_SIZE, settings.UPLOAD_LIMIT_MEMBERS = 1, 3
+    batch, _ = _accept(participant, b"".join(b"data_%d\n_cell_length_a 1\n" % number for number in range(4)), "a.cif")
+
+    read_batches(participant.season_id)
+
+    batch.refresh_from_db()
+    assert (batch.state, batch.n_found) == (BatchState.REFUSED, 3)
+    assert not default_storage.exists(f"shards/{batch.pk}")
+
+
+def test_an_upload_that_takes_too_long_to_read_is_refused(participant, settings):
+    settings.UPLOAD_LIMIT_S = 0.0
+    batch, _ = _accept(participant, zipped(TEXTS))
+
+    read_batches(participant.season_id)
+
+    batch.refresh_from_db()
+    assert "takes longer than 0 s" in batch.problem
+
+
+def test_every_format_is_taken_in_and_read(participant):
+    atoms = bulk("Cu")
+    frames = io.StringIO()
+    ase.io.write(frames, [atoms, bulk("Au")], format="extxyz")
+    structures = [Crystal.from_atoms(bulk(name)).to_structure().as_dict() for name in ("Ag", "Pt")]
+    batch = submit(
+        participant,
+        {
+            "one.cif": cif(bulk("Ni")),
+            "two.xyz": frames.getvalue(),
+            "three.jsonl": "".join(f"{json.dumps(structure)}\n" for structure in structures),
+            "four.json": json.dumps(structures[0]),
+        },
+    )
+
+    read_all(participant.season)
+
+    rows = batch.candidates.order_by("arrival").values_list(
+        "detail__file", "detail__block", "detail__format", "formula"
+    )
+    assert list(rows)[1:] == [
+        ("two.xyz", "1", "extxyz", "Cu"),
+        ("two.xyz", "2", "extxyz", "Au"),
+        ("three.jsonl", "1", "json", "Ag"),
+        ("three.jsonl", "2", "json", "Pt"),
+        ("four.json", "", "json", "Ag"),
+    ]
 
 
 def test_who_lost_the_lock_while_reading_writes_nothing(participant):
@@ -281,7 +440,7 @@ def test_names_and_sentences_keep_nothing_that_a_database_refuses(participant):
 
     read_batches(participant.season_id)
 
-    assert CandidateDetail.objects.get(candidate__batch=batch).block == "a\ufffdb"
+    assert CandidateDetail.objects.get(candidate__batch=batch).block == "a?b"
 
 
 def test_each_deed_rings_for_the_next(participant, django_capture_on_commit_callbacks):

@@ -155,7 +155,7 @@ class TestUpload:
     def test_the_limits_are_told_before(self, ann, season):
         text = text_of(ann.get(reverse("upload", args=[season.slug])))
 
-        assert "at most 200 MB" in text and "100,000 files" in text
+        assert "at most 1 GB" in text and "1,000,000 files" in text
         assert "may be shared under CC BY 4.0" in text
 
     @pytest.mark.parametrize(
@@ -371,3 +371,23 @@ class TestDump:
     @pytest.mark.parametrize("name", ["..", "..%2Fsecret_key", "other.txt"])
     def test_nothing_else_is_served(self, client, season, dumped, name):
         assert client.get(f"/seasons/{season.slug}/dump/{name}").status_code == 404
+
+
+def test_a_batch_that_is_being_read_says_how_many_structures_were_found_so_far(ann, judged, participant):
+    batch = submit(participant, {"Cu.cif": cif_of(ordered_alloy("Cu", "Au", lattice_ang=3.7))})
+    live = reverse("batch-live", args=[batch.pk])
+    waiting = ann.get(live)
+
+    Batch.objects.filter(pk=batch.pk).update(n_found=12_000)
+    reading = ann.get(live, {"mark": waiting.context["mark"]})
+
+    assert "Waiting to be read" in text_of(waiting)
+    assert "Being read: 12,000 structures so far" in text_of(reading)
+    assert ann.get(live, {"mark": reading.context["mark"]}).status_code == 204
+
+
+def test_the_upload_page_names_the_formats_and_the_archives(ann, judged, season):
+    page = text_of(ann.get(reverse("upload", args=[season.slug])))
+
+    assert "CIF, extended XYZ, or JSON of pymatgen structures" in page
+    assert "zip, tar, tar.gz or tar.zst archive" in page

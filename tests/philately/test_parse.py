@@ -1,13 +1,18 @@
 """Phase 1: texts become checked crystals or rejections that say why; a fault of ours stays with its candidate."""
 
+import os
 import re
+import signal
 
 import numpy as np
 import pytest
 from ase.build import bulk
+from celery.signals import worker_process_shutdown
 from driving import cif, first_texts, ordered_alloy, submit
 from facts import Killed, before_statement, kill, let_expire, long_ago
 
+from philately import tasks  # noqa: F401 - it listens to its worker's signals
+from philately.domain import reading
 from philately.domain.files import DamagedShard
 from philately.domain.intake import read_batches
 from philately.domain.parse import parse_shard
@@ -15,6 +20,7 @@ from philately.domain.sweep import sweep
 from philately.domain.twins import settle
 from philately.models import Candidate, CandidateDetail, Scale, Shard
 from philately.states import CandidateState, ShardState, Stage
+from validation.answers import Text
 from validation.crystal import Crystal
 
 S = CandidateState
@@ -231,12 +237,49 @@ def test_failed_candidates_of_a_shard_that_is_set_aside_are_set_aside_with_it(fa
 
 def test_what_takes_too_long_to_read_is_the_submitter_s_and_says_the_limit(participant, settings):
     settings.PARSE_LIMIT_S = 1e-4
-    (shard,) = _shards(participant, {"Cu.cif": cif(bulk("Cu"))})
+    (shard,) = _shards(participant, {"Cu.cif": cif(bulk("Cu", cubic=True) * (5, 5, 4))})
     parse_shard(shard)
 
     candidate = Candidate.objects.select_related("detail").get()
     assert (candidate.state, candidate.reason) == (S.REJECTED, "TOO_SLOW")
     assert "0.0001 s" in candidate.detail.sentence
+
+
+def test_several_children_give_what_one_gives(participant, settings):
+    (shard,) = _shards(participant, first_texts())
+    parse_shard(shard)
+    alone = _rows()
+    Candidate.objects.update(state=S.RECEIVED, formula="", content_hash="", twin_of=None)
+    Shard.objects.update(state=ShardState.WAITING)
+    settings.PARSE_CHILDREN = 2
+
+    parse_shard(shard)
+
+    assert _rows() == alone
+    assert len(reading.readers().pids()) >= 1
+
+
+def test_a_child_that_was_killed_is_replaced_and_no_verdict_changes(participant):
+    texts = {"a.cif": cif(bulk("Cu")), "b.cif": "hello"}
+    (shard,) = _shards(participant, texts)
+    list(reading.readers().read([Text("")]))
+    (killed,) = reading.readers().pids()
+    os.kill(killed, signal.SIGKILL)
+
+    parse_shard(shard)
+
+    assert [row[1] for row in _rows()] == [S.PARSED, S.REJECTED]
+    assert killed not in reading.readers().pids()
+
+
+def test_children_end_with_their_worker():
+    list(reading.readers().read([Text("")]))
+    (child,) = reading.readers().pids()
+
+    worker_process_shutdown.send(sender=None)
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
 
 
 def test_elements_that_the_judge_does_not_know_are_those_of_its_scale(participant):

@@ -240,7 +240,7 @@ def test_a_chunk_costs_as_many_statements_whatever_its_size(season, participant)
         counts.append(len(seen))
 
     assert not Candidate.objects.exclude(state=S.PLACED).exists()
-    assert counts[1] == counts[2] < 25
+    assert counts[1] == counts[2] < 28
 
 
 def test_a_dethroned_finder_loses_what_the_hull_gave_and_keeps_the_rest(season, story):

@@ -40,7 +40,7 @@ class Command(BaseCommand):
         children = _workers(options["relax_workers"])
         if not options["no_web"]:
             call_command("collectstatic", verbosity=0, interactive=False)
-            children.insert(0, _web(options["host"], options["port"]))
+            children.insert(0, Child("web", web_command(options["host"], options["port"])))
             self.stdout.write(f"serving http://{options['host']}:{options['port']}/ from {settings.DATA_DIR}")
             self.stdout.flush()
         logging.getLogger("philately").setLevel(settings.LOG_LEVEL)
@@ -54,10 +54,11 @@ class Command(BaseCommand):
         self.stdout.write("stopped")
 
 
-def _web(host: str, port: int) -> Child:
+def web_command(host: str, port: int) -> list[str]:
+    """Each upload under way takes a thread; a method's description is a header of its upload."""
     command = [sys.executable, "-m", "gunicorn", "philately.wsgi", "--bind", f"{host}:{port}"]
-    quiet = ["--threads", "8", "--log-level", "warning", "--graceful-timeout", "5"]
-    return Child("web", [*command, *quiet])
+    roomy = ["--threads", "16", "--limit-request-field_size", "32768"]
+    return [*command, *roomy, "--log-level", "warning", "--graceful-timeout", "5"]
 
 
 def _workers(relax_workers: int) -> list[Child]:

@@ -1,0 +1,54 @@
+"""The table of a dry run's answers, written as a Parquet file."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from django.core.files import File
+from django.core.files.storage import default_storage
+
+from philately.queries.dry_runs import ROWS_A_GROUP, TABLE_SCHEMA, DryRow
+
+
+class Table:
+    """Rows on their way into a Parquet file, a group at a time."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._writer = pq.ParquetWriter(file, TABLE_SCHEMA, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, row: DryRow) -> None:
+        self._rows.append(row.values())
+        if len(self._rows) >= ROWS_A_GROUP:
+            self._flush()
+
+    def store(self, name: str) -> str:
+        """Its name in the storage, which may be another."""
+        self._flush()
+        self.close()
+        self._file.seek(0)
+        return default_storage.save(name, File(self._file))
+
+    def close(self) -> None:
+        """May be called twice."""
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=TABLE_SCHEMA))
+            self._rows = []
+
+
+@contextmanager
+def table() -> Iterator[Table]:
+    """An empty table in a temporary file."""
+    with tempfile.TemporaryFile() as file:
+        rows = Table(file)
+        try:
+            yield rows
+        finally:
+            rows.close()

@@ -1,0 +1,95 @@
+"""Dry runs: one's own, and the rows of their tables, page by page."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from django.contrib.auth.models import AnonymousUser
+from django.core.files.storage import default_storage
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from philately.models import DryRun, User
+
+FAULT = "FAILED"  # in place of a reason, where reading a structure was our fault
+PASSED = "passed"  # asks for the rows without a reason
+ROWS_A_GROUP = 5000
+PAGE_SIZE = 100
+
+TABLE_SCHEMA = pa.schema(
+    [
+        ("number", pa.int64()),  # place in the upload, from 1
+        ("file", pa.string()),
+        ("block", pa.string()),
+        ("line", pa.int64()),  # where the block begins in its file
+        ("formula", pa.string()),  # reduced; empty where it could not be read
+        ("n_atoms", pa.int64()),  # in the primitive cell
+        ("reason", pa.string()),  # empty where it passed
+        ("sentence", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRow:
+    """What phase 1 would say about one structure. number: its place in the upload, from 1."""
+
+    number: int
+    file: str
+    block: str
+    line: int
+    formula: str
+    n_atoms: int | None
+    reason: str
+    sentence: str
+
+    def values(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class DryTable:
+    """One page. following: the number after which the next page begins, None on the last one."""
+
+    rows: tuple[DryRow, ...]
+    following: int | None
+
+
+def dry_runs_of(user: User | AnonymousUser) -> QuerySet[DryRun]:
+    """The user's own that are kept still, newest first; nobody else's."""
+    runs = DryRun.objects.filter(expires_at__gt=timezone.now()).select_related(
+        "owner__season__scale", "owner__season__official_run__release", "owner__user", "batch"
+    )
+    return runs.filter(owner__user=user.pk).order_by("-pk") if user.pk is not None else runs.none()
+
+
+def dry_run_of(user: User | AnonymousUser, run_id: int) -> DryRun | None:
+    """One query; None where there is no such run of this user's."""
+    return dry_runs_of(user).filter(pk=run_id).first()
+
+
+def dry_table(run: DryRun, *, reason: str = "", after: int = 0) -> DryTable:
+    """A page of the rows with this reason (PASSED for none), or of all, after a number."""
+    rows: list[DryRow] = []
+    for row in dry_rows(run, reason=reason, after=after):
+        if len(rows) == PAGE_SIZE:
+            return DryTable(tuple(rows), rows[-1].number)
+        rows.append(row)
+    return DryTable(tuple(rows), None)
+
+
+def dry_rows(run: DryRun, *, reason: str = "", after: int = 0) -> Iterator[DryRow]:
+    """The same rows without an end, one group of the file in memory at a time."""
+    if not run.table_as:
+        return
+    with default_storage.open(run.table_as, "rb") as stream:
+        file = pq.ParquetFile(stream)
+        for group in range(after // ROWS_A_GROUP, file.num_row_groups):
+            table = file.read_row_group(group)
+            wanted = pc.greater(table["number"], after)
+            if reason:
+                wanted = pc.and_(wanted, pc.equal(table["reason"], "" if reason == PASSED else reason))
+            yield from (DryRow(**values) for values in table.filter(wanted).to_pylist())
