@@ -16,7 +16,13 @@ from types import ModuleType
 
 from benchmark.machine import machine, versions
 
-BENCHMARKS = {"hull": "benchmark.hull", "place": "benchmark.place"}  # imported only when asked for: some need Django
+BENCHMARKS = {
+    "batch": "benchmark.batch",
+    "hull": "benchmark.hull",
+    "match": "benchmark.match",
+    "place": "benchmark.place",
+    "read": "benchmark.read",
+}  # imported only when asked for: some need Django
 SIZE_SUFFIX = re.compile(r"_(1e\d+)$")
 
 

@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("numpy", "numba", "scipy", "pymatgen", "pyarrow", "django", "torch")
+PACKAGES = ("numpy", "numba", "scipy", "gemmi", "spglib", "pymatgen", "pyarrow", "django", "torch")
 
 
 def machine() -> dict[str, str | int | float]:

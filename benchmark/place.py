@@ -6,19 +6,12 @@ apart that none has to be matched with another; about 6 % are stable on arrival.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from uuid import uuid4
+from collections.abc import Callable
+from functools import partial
 
-import psycopg
+from benchmark.databases import in_a_process, on_each
 
 QUICK, USUAL, FULL = 500, 20_000, 1_000_000  # candidates
-POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"  # where a throw-away database is made
 
 MEANINGS = {
     f"{figure}_{database}": meaning.format(name)
@@ -35,53 +28,14 @@ MEANINGS = {
 }
 
 
-class Failed(RuntimeError):
-    """The process that measured ended with an error; it is on stderr."""
-
-
 def measure(*, quick: bool, full: bool, say: Callable[[str], None]) -> dict[str, float]:
-    """SQLite always; PostgreSQL where BENCHMARK_POSTGRES_URL names a server, or one answers on the usual port.
-
-    Raises Failed.
-    """
+    """On each database that there is. Raises databases.Failed."""
     count = FULL if full else QUICK if quick else USUAL
-    figures = _measured("sqlite", count, None, say)
-    server = os.environ.get("BENCHMARK_POSTGRES_URL", POSTGRES)
-    try:
-        with _database(server) as url:
-            figures |= _measured("postgresql", count, url, say)
-    except psycopg.OperationalError as error:
-        say(f"PostgreSQL is not measured: {str(error).strip().splitlines()[0]}")
-    return figures
+    return on_each(partial(_measured, count, say), say)
 
 
-def _measured(database: str, count: int, url: str | None, say: Callable[[str], None]) -> dict[str, float]:
+def _measured(count: int, say: Callable[[str], None], database: str, url: str | None) -> dict[str, float]:
     """The figures of one process, with the name of the database behind each."""
     say(f"{count:,} candidates on {database}")
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        command = [sys.executable, "-m", "benchmark.place_once", str(count)]
-        child = subprocess.run(command, env=_environment(folder, url), stdout=subprocess.PIPE, text=True, check=False)
-    if child.returncode:
-        raise Failed(f"{' '.join(command)} ended with {child.returncode}")
-    found: dict[str, float] = json.loads(child.stdout)
+    found = in_a_process("benchmark.place_once", str(count), url=url)
     return {f"{name}_{database}": value for name, value in found.items()}
-
-
-def _environment(folder: str, url: str | None) -> dict[str, str]:
-    """Of this project's variables only those of the measurement: nobody's own data are touched."""
-    own = {"DATA_DIR": folder, "DATABASE_URL": url or f"sqlite:///{folder}/db.sqlite3", "BROKER_URL": "memory://"}
-    always = {"DJANGO_SETTINGS_MODULE": "philately.settings", "OMP_NUM_THREADS": "1", "LOG_LEVEL": "WARNING"}
-    return {**os.environ, **own, **always}
-
-
-@contextmanager
-def _database(server: str) -> Iterator[str]:
-    """The URL of a new database on the server, dropped at the end. Raises psycopg.OperationalError."""
-    name = f"benchmark_{uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True, connect_timeout=3) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    try:
-        yield f"{server.rpartition('/')[0]}/{name}"
-    finally:
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

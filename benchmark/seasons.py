@@ -31,7 +31,7 @@ _CHUNK = 10_000
 _SCALE = {"judge": "none: energies are drawn"}
 _FACT = (
     *("id", "initial_hash", "scale", "formula", "n_sites", "stopped", "energy_per_atom", "steps", "seconds", "note"),
-    *("provenance", "created_at"),
+    *("provenance", "created_at", "pearson_symbol", "prototype_label"),
 )
 _CANDIDATE = (
     *("season", "batch", "shard", "arrival", "state", "reason", "failed_in", "formula", "content_hash", "n_atoms"),
@@ -126,7 +126,7 @@ def _shard(member: Membership) -> Shard:
 def _facts(season: Season, some: list[tuple[int, tuple[str, float]]]) -> Iterator[bulk.Row]:
     stopped, now = Stopped.CONVERGED.value, bulk.now()
     for number, (formula, energy) in some:
-        yield number, f"{number:064x}", season.scale_id, formula, 4, stopped, energy, 0, 0.0, "", "{}", now
+        yield number, f"{number:064x}", season.scale_id, formula, 4, stopped, energy, 0, 0.0, "", "{}", now, "", ""
 
 
 def _candidates(season: Season, shards: list[Shard], some: list[tuple[int, tuple[str, float]]]) -> Iterator[bulk.Row]:

@@ -38,7 +38,7 @@ def test_every_figure_has_a_meaning_and_all_candidates_were_placed(figures):
 def test_a_server_that_does_not_answer_is_said_and_not_measured(monkeypatch):
     said = []
     monkeypatch.setenv("BENCHMARK_POSTGRES_URL", "postgresql://nobody@127.0.0.1:1/none")
-    monkeypatch.setattr(place, "_measured", lambda database, *rest: {database: 1.0})
+    monkeypatch.setattr(place, "_measured", lambda count, say, database, url: {database: 1.0})
 
     assert place.measure(quick=True, full=False, say=said.append) == {"sqlite": 1.0}
     assert "PostgreSQL is not measured" in said[0]
