@@ -33,11 +33,16 @@ $(VENV)/.hull: $(VENV)/.runtime $(wildcard hull/*.py)
 	$(BIN)/python -m hull
 	@touch $@
 
-demo: $(VENV)/.hull
+# the same for what structures are read, checked and compared with
+$(VENV)/.kernels: $(VENV)/.hull $(wildcard validation/*.py)
+	$(BIN)/python -m validation.compiling
+	@touch $@
+
+demo: $(VENV)/.kernels
 	@rm -rf data/demo
 	DATA_DIR=data/demo $(BIN)/python manage.py demo $(if $(KEEP),--keep) $(if $(PORT),--port $(PORT))
 
-serve: $(VENV)/.hull
+serve: $(VENV)/.kernels
 	$(BIN)/python manage.py up --port $(or $(PORT),8000)
 
 lint: $(VENV)/.dev
@@ -51,10 +56,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: lint $(VENV)/.hull
+test: lint $(VENV)/.kernels
 	$(BIN)/pytest -n 2 --dist loadfile --durations 12
 
-test-full: lint $(VENV)/.hull
+test-full: lint $(VENV)/.kernels
 	$(BIN)/pytest -n 2 --dist loadfile --durations 12 -m "slow or not slow"
 
 clean:
