@@ -24,6 +24,7 @@
   let upload = null;
   let pace = null;
   let isPaused = false;
+  let isCancelled = false;
 
   function size(bytes) {
     const [unit, factor] = [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]].find(([, least]) => bytes >= least) ?? ["bytes", 1];
@@ -69,6 +70,7 @@
         result = response.getHeader("Upload-Result") ?? result;
       },
       onShouldRetry: (error) => {
+        if (isCancelled) return !isRefusal(error);  // the part that was under way may hold the lock for a moment
         const retries = !isRefusal(error) && !isPaused;
         if (retries) say("The connection is lost; trying again …");
         return retries;
@@ -87,7 +89,7 @@
   }
 
   async function go() {
-    isPaused = false;
+    isPaused = isCancelled = false;
     pace = null;
     at("pause").textContent = "Pause";
     say("");
@@ -192,7 +194,8 @@
   });
   at("pause").addEventListener("click", () => (isPaused ? go() : pause("Paused. What was sent is kept for a day.")));
   at("cancel").addEventListener("click", async () => {
-    isPaused = true;
+    isPaused = isCancelled = true;
+    say("Cancelling …");
     await upload.abort(true).catch(() => {});
     begun(false);
   });

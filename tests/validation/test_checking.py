@@ -234,7 +234,11 @@ def test_ctrl_c_reports_what_was_read_by_then(tmp_path):
     out, times = tmp_path / "out.json", 200
     command = [sys.executable, "-m", "validation", "check", *[str(EXAMPLES)] * times, "--no-duplicates"]
     with subprocess.Popen(
-        [*command, "--json", str(out)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*command, "--json", str(out)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored where a shell runs us behind
     ) as process:
         lines = [process.stdout.readline() for _ in range(3)]
         process.send_signal(signal.SIGINT)
