@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
+MAKEFLAGS += -j2  # two compilations, or one beside the linters
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-full lint format clean
@@ -24,9 +25,9 @@ $(VENV)/.runtime: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements.txt requirements-dev.txt | $(BIN)/python
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@touch $@ $(VENV)/.runtime
+	@touch $@
 
 # compiled once an installation, and again after a change of the hull; whoever calls it uncompiled waits instead
 $(VENV)/.hull: $(VENV)/.runtime $(wildcard hull/*.py)
@@ -34,15 +35,15 @@ $(VENV)/.hull: $(VENV)/.runtime $(wildcard hull/*.py)
 	@touch $@
 
 # the same for what structures are read, checked and compared with
-$(VENV)/.kernels: $(VENV)/.hull $(wildcard validation/*.py)
+$(VENV)/.kernels: $(VENV)/.runtime $(wildcard validation/*.py hull/*.py)
 	$(BIN)/python -m validation.compiling
 	@touch $@
 
-demo: $(VENV)/.kernels
+demo: $(VENV)/.hull $(VENV)/.kernels
 	@rm -rf data/demo
 	DATA_DIR=data/demo $(BIN)/python manage.py demo $(if $(KEEP),--keep) $(if $(PORT),--port $(PORT))
 
-serve: $(VENV)/.kernels
+serve: $(VENV)/.hull $(VENV)/.kernels
 	$(BIN)/python manage.py up --port $(or $(PORT),8000)
 
 lint: $(VENV)/.dev
@@ -57,10 +58,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 # files in the order of their folders: flows take long and come early, so that no process is left alone with them
-test: lint $(VENV)/.kernels
+test: lint $(VENV)/.hull $(VENV)/.kernels
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12
 
-test-full: lint $(VENV)/.kernels
+test-full: lint $(VENV)/.hull $(VENV)/.kernels
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12 -m "slow or not slow"
 
 clean:
