@@ -12,7 +12,7 @@ _PASSES = 100  # a pass takes a length down by a digit and more; what has not se
 _SHORTER = 1.0 - 1e-12  # of a squared length: less is rounding and could go on for ever
 _SAME_METRIC = 1e-3  # of lengths and of cosines
 _NEIGHBOURS = np.array([row for row in product((-1, 0, 1), repeat=3) if any(row)], dtype=np.int64)
-_NIGGLI_TOLERANCE = 1e-5  # Å², over volume^(1/3) in Å
+NIGGLI_TOLERANCE = 1e-5  # Å², over volume^(1/3) in Å; pymatgen's
 _REDUCED_FILLING = 0.5  # a reduced cell fills at least 1/√2 of the box that its three lengths span
 
 
@@ -44,7 +44,7 @@ def niggli_lattice(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     doi 10.1107/S010876730302186X; its tolerance is that of pymatgen, whose matcher starts from this cell.
     """
     basis = reduced_lattice(lattice)
-    _choose_niggli(basis, _NIGGLI_TOLERANCE * abs(float(np.linalg.det(basis))) ** (1 / 3))
+    choose_niggli(basis, NIGGLI_TOLERANCE * abs(float(np.linalg.det(basis))) ** (1 / 3))
     return basis
 
 
@@ -66,7 +66,7 @@ def turns(lattice: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _choose_niggli(basis: NDArray[np.float64], tolerance: float) -> None:
+def choose_niggli(basis: NDArray[np.float64], tolerance: float) -> None:
     """In place. Steps and their names (A1 to A8) as in the paper; each changes the basis by whole multiples."""
     for _ in range(_PASSES):
         a, b, c, xi, eta, zeta = _form(basis)

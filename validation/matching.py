@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from validation.crystal import Crystal
 from validation.fingerprint import Fingerprint, Limits
 from validation.fitting import may_fit, may_fit_upon
+from validation.folding import TOLERANCE_ANG, matcher_cell
 from validation.gathered import Gathered
 from validation.lattices import turns
 from validation.reduction import LOOSE_SYMPREC_ANG, SYMPREC_ANG, reduced
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
 _KEPT = 4096  # descriptions and structures: a crowd of one formula is compared again and again
 _SAME_DIGITS = 3  # of a distance between fingerprints; two descriptions of one crystal differ in the seventh
-_FOLD_ANG = 0.25  # the tolerance at which the matcher itself looks for a smaller cell
-_FOLD_REACH = 1.5  # its box is along the vectors that it starts from: in another basis it reaches further
+_FOLD_REACH = 1.5  # the matcher's box is along the vectors that it starts from: in another basis it reaches further
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -234,20 +234,13 @@ def _matcher(tolerances: Tolerances) -> StructureMatcher:
 def _described(crystal: Crystal, loose_ang: float) -> Description:
     tight = smallest_cell(crystal, SYMPREC_ANG)
     cells = [reduced(tight)]
-    if may_fold(cells[0], _FOLD_REACH * 2.0 * _FOLD_ANG):
-        cells.insert(0, _as_the_matcher_reduces(crystal))
+    if may_fold(cells[0], _FOLD_REACH * 2.0 * TOLERANCE_ANG):
+        cells.insert(0, matcher_cell(crystal))
     loose = smallest_cell(tight, loose_ang)
     if loose is not tight:
         cells.append(reduced(loose))
     distinct = tuple({len(cell): cell for cell in reversed(cells)}.values())[::-1]
     return Description(distinct, tuple(Fingerprint.of(cell) for cell in distinct))
-
-
-def _as_the_matcher_reduces(crystal: Crystal) -> Crystal:
-    """Where atoms repeat within about a quarter of an ångström, pymatgen may see a smaller cell: whether it does
-    depends on the vectors that it starts from, so they are those that it would be given."""
-    niggli = crystal.to_structure().get_reduced_structure(reduction_algo="niggli")
-    return Crystal.from_structure(niggli.get_primitive_structure(tolerance=_FOLD_ANG))
 
 
 @lru_cache(maxsize=_KEPT)
