@@ -5,7 +5,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
-from validation import fingerprint, fitting, folding, lattices, matcher_lattice, neighbours, orbits, translations
+from validation import fingerprint, fitting, folding, lattices, matcher_lattice, mean_distances, neighbours, orbits
+from validation import translations
 from validation.checks import check_initial
 from validation.cif import read_block
 from validation.compiling import compile_kernels
@@ -14,7 +15,9 @@ from validation.matching import find_duplicates
 from validation.reduction import primitive
 from validation.rules import Rules
 
-MODULES = (fingerprint, fitting, folding, lattices, matcher_lattice, neighbours, orbits, translations)
+MODULES = (
+    *(fingerprint, fitting, folding, lattices, matcher_lattice, mean_distances, neighbours, orbits, translations),
+)
 
 def compiled():
     kernels = [item for module in MODULES for item in vars(module).values()]
