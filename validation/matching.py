@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from validation.confirming import confirmed
 from validation.crystal import Crystal
 from validation.fingerprint import Fingerprint, Limits
 from validation.fitting import may_fit, may_fit_upon
@@ -26,10 +27,9 @@ from validation.translations import may_fold, smallest_cell
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from pymatgen.analysis.structure_matcher import StructureMatcher
     from pymatgen.core.structure import Structure
 
-_KEPT = 4096  # descriptions and structures: a crowd of one formula is compared again and again
+_KEPT = 4096  # descriptions and turned cells: a crowd of one formula is compared again and again
 _SAME_DIGITS = 3  # of a distance between fingerprints; two descriptions of one crystal differ in the seventh
 _FOLD_REACH = 1.5  # the matcher's box is along the vectors that it starts from: in another basis it reaches further
 
@@ -194,17 +194,13 @@ def _fits(a: Crystal, b: Crystal, tolerances: Tolerances) -> bool:
     of them pymatgen reduces to is a matter of rounding. So each of them is tried.
     """
     forth, back = may_fit(a, b, tolerances)
-    if (forth and _confirmed(a, b, tolerances)) or (back and _confirmed(b, a, tolerances)):
+    if (forth and confirmed(a, b, tolerances)) or (back and confirmed(b, a, tolerances)):
         return True
     return any(
-        may_fit_upon(one, turned, tolerances) and _confirmed(one, turned, tolerances)
+        may_fit_upon(one, turned, tolerances) and confirmed(one, turned, tolerances)
         for one, other in ((a, b), (b, a))
         for turned in turned_cells(other)
     )
-
-
-def _confirmed(a: Crystal, b: Crystal, tolerances: Tolerances) -> bool:
-    return bool(_matcher(tolerances).fit(_structure(a), _structure(b), skip_structure_reduction=True))
 
 
 @lru_cache(maxsize=_KEPT)
@@ -213,20 +209,6 @@ def turned_cells(cell: Crystal) -> tuple[Crystal, ...]:
     return tuple(
         Crystal.of(turn @ cell.lattice, cell.frac_coords @ np.linalg.inv(turn), cell.numbers)
         for turn in turns(cell.lattice)
-    )
-
-
-@lru_cache(maxsize=8)
-def _matcher(tolerances: Tolerances) -> StructureMatcher:
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # late: two seconds that no web process needs
-
-    return StructureMatcher(
-        ltol=tolerances.ltol,
-        stol=tolerances.stol,
-        angle_tol=tolerances.angle_tol,
-        scale=tolerances.scale,
-        primitive_cell=True,
-        attempt_supercell=False,
     )
 
 
@@ -241,11 +223,6 @@ def _described(crystal: Crystal, loose_ang: float) -> Description:
         cells.append(reduced(loose))
     distinct = tuple({len(cell): cell for cell in reversed(cells)}.values())[::-1]
     return Description(distinct, tuple(Fingerprint.of(cell) for cell in distinct))
-
-
-@lru_cache(maxsize=_KEPT)
-def _structure(cell: Crystal) -> Structure:
-    return cell.to_structure()
 
 
 def _crystal_of(structure: Crystal | Structure | Atoms) -> Crystal:
