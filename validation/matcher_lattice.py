@@ -10,10 +10,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from validation.lattices import NIGGLI_TOLERANCE, choose_niggli
+from validation.lattices import MAPPED_DEG, NIGGLI_TOLERANCE, choose_niggli
 
 _POINT_TOLERANCE_ANG = 1e-8
-_ANGLE_TOLERANCE_DEG = 1.0
 _SAME = 1e-8, 1e-5  # Å, and of a component: numpy's allclose
 _LOVASZ = 0.75
 
@@ -99,14 +98,14 @@ def _first_alike(lattice, points, target, tolerance, found):  # type: ignore[no-
         for j in range(len(points)):
             if not _is_alike(sizes[j], lengths[1], tolerance):
                 continue
-            if abs(_angle(vectors, sizes, i, j) - angles[2]) > _ANGLE_TOLERANCE_DEG:
+            if abs(_angle(vectors, sizes, i, j) - angles[2]) > MAPPED_DEG:
                 continue
             for k in range(len(points)):
                 if not _is_alike(sizes[k], lengths[2], tolerance):
                     continue
-                if abs(_angle(vectors, sizes, j, k) - angles[0]) > _ANGLE_TOLERANCE_DEG:
+                if abs(_angle(vectors, sizes, j, k) - angles[0]) > MAPPED_DEG:
                     continue
-                if abs(_angle(vectors, sizes, i, k) - angles[1]) > _ANGLE_TOLERANCE_DEG:
+                if abs(_angle(vectors, sizes, i, k) - angles[1]) > MAPPED_DEG:
                     continue
                 hand = _triple(points[i], points[j], points[k])
                 if abs(hand) < 0.5 or (is_found and hand < 0.0):
