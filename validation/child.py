@@ -96,8 +96,8 @@ def serve(accept: Accept, arguments: list[str]) -> None:
     _die_with(limits.parent)
     source, answers = _own_pipes()
     everything = Terms(Rules(), frozenset({"Na", "Cl"}), with_space_group=True, with_fingerprints=True)
-    for text in (_ORDINARY, _NEARLY_CENTRED):
-        _answer(accept, Text(text), everything)
+    for familiar in (_ORDINARY, _NEARLY_CENTRED):
+        _answer(accept, Text(familiar), everything)
     _restrict(limits)
     _send(answers, encode({"ready": True}))
     terms: Terms | None = None
