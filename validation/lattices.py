@@ -44,9 +44,7 @@ def niggli_lattice(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     Method: R. W. Grosse-Kunstleve, N. K. Sauter and P. D. Adams, Acta Cryst. A60, 1 (2004),
     doi 10.1107/S010876730302186X; its tolerance is that of pymatgen, whose matcher starts from this cell.
     """
-    basis = reduced_lattice(lattice)
-    choose_niggli(basis, NIGGLI_TOLERANCE * abs(float(np.linalg.det(basis))) ** (1 / 3))
-    return basis
+    return _niggli(np.ascontiguousarray(lattice, dtype=np.float64))
 
 
 def turns(lattice: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -82,6 +80,13 @@ def _angles(units: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(
         np.arccos(np.clip((units * np.roll(units, 1, axis=-2)).sum(axis=-1), -1.0, 1.0)), dtype=np.float64
     )
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _niggli(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    basis = _reduced(lattice)
+    choose_niggli(basis, NIGGLI_TOLERANCE * abs(_det(basis)) ** (1 / 3))
+    return basis
 
 
 @numba.njit(cache=True, error_model="numpy")
