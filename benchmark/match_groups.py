@@ -34,7 +34,7 @@ def beside_pymatgen(crystals: Sequence[Crystal], count: int, tolerances: Toleran
     number_of = {id(structure): number for number, structure in enumerate(structures)}
     theirs = [[number_of[id(member)] for member in group] for group in matcher.group_structures(structures)]
     theirs_s = time.process_time() - started
-    with Counted(matching, "may_fit") as searches, Counted(matching, "_confirmed") as fits:
+    with Counted(matching, "may_fit") as searches, Counted(matching, "confirmed") as fits:
         started = time.process_time()
         found = find_duplicates(given, tolerances=tolerances)
         ours_s = time.process_time() - started

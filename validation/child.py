@@ -28,7 +28,8 @@ _PR_SET_PDEATHSIG = 1
 _READ_BYTES = 1 << 16
 _MAX_FILES = 64
 _COMPILATIONS = 32  # of kernels in one text
-# Every lazy import and every kernel that an ordinary structure needs, before the clock and the limits count.
+# Every lazy import and every kernel that a structure needs, before the clock and the limits count: one that is centred,
+# and one that nearly is.
 _ORDINARY = """data_ordinary
 _cell_length_a 5.64
 _cell_length_b 5.64
@@ -45,6 +46,24 @@ _atom_site_fract_y
 _atom_site_fract_z
 Na1 Na 0 0 0
 Cl1 Cl 0.5 0.5 0.5
+"""
+_NEARLY_CENTRED = """data_nearly_centred
+_cell_length_a 8.24
+_cell_length_b 4.12
+_cell_length_c 4.12
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'P m m m'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Na1 Na 0.26 0 0
+Cl1 Cl 0 0.5 0.5
+Cl2 Cl 0.5 0.5 0.5
 """
 
 
@@ -76,9 +95,9 @@ def serve(accept: Accept, arguments: list[str]) -> None:
     limits = Limits.of(arguments)
     _die_with(limits.parent)
     source, answers = _own_pipes()
-    _answer(
-        accept, Text(_ORDINARY), Terms(Rules(), frozenset({"Na", "Cl"}), with_space_group=True, with_fingerprints=True)
-    )
+    everything = Terms(Rules(), frozenset({"Na", "Cl"}), with_space_group=True, with_fingerprints=True)
+    for familiar in (_ORDINARY, _NEARLY_CENTRED):
+        _answer(accept, Text(familiar), everything)
     _restrict(limits)
     _send(answers, encode({"ready": True}))
     terms: Terms | None = None

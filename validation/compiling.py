@@ -9,6 +9,7 @@ import numpy as np
 from validation.crystal import Crystal
 from validation.fingerprint import Limits, near, stacked
 from validation.fitting import may_fit
+from validation.folding import matcher_cell
 from validation.lattices import aspect_ratio
 from validation.matching import Description
 from validation.neighbours import ReducedCell, bonded_directions, closest_contact, neighbour_pairs, periodic_directions
@@ -45,6 +46,7 @@ def _compare(crystal: Crystal) -> None:
     )
     tolerances = Rules().duplicate
     may_fold(reduced(doubled), 0.5)
+    matcher_cell(doubled)
     described = [Description.of(one, tolerances) for one in (crystal, doubled)]
     one, other = (description.fingerprints[0] for description in described)
     near(one, stacked([other.pack()]), Limits.of(tolerances))

@@ -12,7 +12,8 @@ _PASSES = 100  # a pass takes a length down by a digit and more; what has not se
 _SHORTER = 1.0 - 1e-12  # of a squared length: less is rounding and could go on for ever
 _SAME_METRIC = 1e-3  # of lengths and of cosines
 _NEIGHBOURS = np.array([row for row in product((-1, 0, 1), repeat=3) if any(row)], dtype=np.int64)
-_NIGGLI_TOLERANCE = 1e-5  # Å², over volume^(1/3) in Å
+NIGGLI_TOLERANCE = 1e-5  # pymatgen's, of Å² and of ratios of lengths, over volume^(1/3) in Å
+MAPPED_DEG = 1.0  # by which it lets the angles of vectors that it takes for the reduced ones differ from theirs
 _REDUCED_FILLING = 0.5  # a reduced cell fills at least 1/√2 of the box that its three lengths span
 
 
@@ -43,14 +44,13 @@ def niggli_lattice(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
     Method: R. W. Grosse-Kunstleve, N. K. Sauter and P. D. Adams, Acta Cryst. A60, 1 (2004),
     doi 10.1107/S010876730302186X; its tolerance is that of pymatgen, whose matcher starts from this cell.
     """
-    basis = reduced_lattice(lattice)
-    _choose_niggli(basis, _NIGGLI_TOLERANCE * abs(float(np.linalg.det(basis))) ** (1 / 3))
-    return basis
+    return _niggli(np.ascontiguousarray(lattice, dtype=np.float64))
 
 
 def turns(lattice: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Other bases of a reduced lattice with the same lengths and angles, to a thousandth; of a basis and its negative
-    only one. Whole numbers, shape (m, 3, 3): rows in terms of the given vectors."""
+    """Other bases of a reduced lattice that are as good: with the same lengths and angles, to a thousandth, or with
+    those that pymatgen takes for them. Of a basis and its negative only one. Whole numbers, shape (m, 3, 3): rows in
+    terms of the given vectors."""
     vectors = _NEIGHBOURS @ lattice
     metric = lattice @ lattice.T
     lengths, own = np.linalg.norm(vectors, axis=1), np.sqrt(metric.diagonal())
@@ -58,15 +58,39 @@ def turns(lattice: NDArray[np.float64]) -> NDArray[np.int64]:
     found = np.stack(np.meshgrid(*alike, indexing="ij"), axis=-1).reshape(-1, 3)
     rows = vectors[found]
     misfit = np.abs(rows @ rows.transpose(0, 2, 1) - metric) / np.outer(own, own)
-    bases = _NEIGHBOURS[found[(misfit < _SAME_METRIC).all(axis=(1, 2))]]
+    same = (misfit < _SAME_METRIC).all(axis=(1, 2)) | _are_taken_for(lattice, rows)
+    bases = _NEIGHBOURS[found[same]]
     is_given = (bases == np.eye(3, dtype=np.int64)).all(axis=(1, 2))
     leads = np.argmax(bases[:, 0] != 0, axis=1)
     is_first = bases[np.arange(len(bases)), 0, leads] > 0
     return np.asarray(bases[~is_given & is_first], dtype=np.int64)
 
 
+def _are_taken_for(lattice: NDArray[np.float64], bases: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of many bases, shape (m, 3, 3), pymatgen takes for the reduced lattice if it comes upon them first."""
+    tolerance = NIGGLI_TOLERANCE * abs(float(np.linalg.det(lattice))) ** (1 / 3)
+    own, lengths = np.linalg.norm(lattice, axis=1), np.linalg.norm(bases, axis=2)
+    opened = np.degrees(_angles(bases / lengths[..., None]) - _angles(lattice / own[:, None]))
+    near = (np.abs(lengths / own - 1.0) < tolerance) & (np.abs(opened) < MAPPED_DEG)
+    return np.asarray(near.all(axis=1), dtype=np.bool_)
+
+
+def _angles(units: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Radians between the unit vectors that are rows, shape (..., 3, 3): between each and the one before it."""
+    return np.asarray(
+        np.arccos(np.clip((units * np.roll(units, 1, axis=-2)).sum(axis=-1), -1.0, 1.0)), dtype=np.float64
+    )
+
+
 @numba.njit(cache=True, error_model="numpy")
-def _choose_niggli(basis: NDArray[np.float64], tolerance: float) -> None:
+def _niggli(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    basis = _reduced(lattice)
+    choose_niggli(basis, NIGGLI_TOLERANCE * abs(_det(basis)) ** (1 / 3))
+    return basis
+
+
+@numba.njit(cache=True, error_model="numpy")
+def choose_niggli(basis: NDArray[np.float64], tolerance: float) -> None:
     """In place. Steps and their names (A1 to A8) as in the paper; each changes the basis by whole multiples."""
     for _ in range(_PASSES):
         a, b, c, xi, eta, zeta = _form(basis)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from validation.confirming import confirmed
 from validation.crystal import Crystal
 from validation.fingerprint import Fingerprint, Limits
 from validation.fitting import may_fit, may_fit_upon
+from validation.folding import TOLERANCE_ANG, matcher_cell
 from validation.gathered import Gathered
 from validation.lattices import turns
 from validation.reduction import LOOSE_SYMPREC_ANG, SYMPREC_ANG, reduced
@@ -25,13 +27,11 @@ from validation.translations import may_fold, smallest_cell
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from pymatgen.analysis.structure_matcher import StructureMatcher
     from pymatgen.core.structure import Structure
 
-_KEPT = 4096  # descriptions and structures: a crowd of one formula is compared again and again
+_KEPT = 4096  # descriptions and turned cells: a crowd of one formula is compared again and again
 _SAME_DIGITS = 3  # of a distance between fingerprints; two descriptions of one crystal differ in the seventh
-_FOLD_ANG = 0.25  # the tolerance at which the matcher itself looks for a smaller cell
-_FOLD_REACH = 1.5  # its box is along the vectors that it starts from: in another basis it reaches further
+_FOLD_REACH = 1.5  # the matcher's box is along the vectors that it starts from: in another basis it reaches further
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -194,17 +194,13 @@ def _fits(a: Crystal, b: Crystal, tolerances: Tolerances) -> bool:
     of them pymatgen reduces to is a matter of rounding. So each of them is tried.
     """
     forth, back = may_fit(a, b, tolerances)
-    if (forth and _confirmed(a, b, tolerances)) or (back and _confirmed(b, a, tolerances)):
+    if (forth and confirmed(a, b, tolerances)) or (back and confirmed(b, a, tolerances)):
         return True
     return any(
-        may_fit_upon(one, turned, tolerances) and _confirmed(one, turned, tolerances)
+        may_fit_upon(one, turned, tolerances) and confirmed(one, turned, tolerances)
         for one, other in ((a, b), (b, a))
         for turned in turned_cells(other)
     )
-
-
-def _confirmed(a: Crystal, b: Crystal, tolerances: Tolerances) -> bool:
-    return bool(_matcher(tolerances).fit(_structure(a), _structure(b), skip_structure_reduction=True))
 
 
 @lru_cache(maxsize=_KEPT)
@@ -216,43 +212,17 @@ def turned_cells(cell: Crystal) -> tuple[Crystal, ...]:
     )
 
 
-@lru_cache(maxsize=8)
-def _matcher(tolerances: Tolerances) -> StructureMatcher:
-    from pymatgen.analysis.structure_matcher import StructureMatcher  # late: two seconds that no web process needs
-
-    return StructureMatcher(
-        ltol=tolerances.ltol,
-        stol=tolerances.stol,
-        angle_tol=tolerances.angle_tol,
-        scale=tolerances.scale,
-        primitive_cell=True,
-        attempt_supercell=False,
-    )
-
-
 @lru_cache(maxsize=_KEPT)
 def _described(crystal: Crystal, loose_ang: float) -> Description:
     tight = smallest_cell(crystal, SYMPREC_ANG)
     cells = [reduced(tight)]
-    if may_fold(cells[0], _FOLD_REACH * 2.0 * _FOLD_ANG):
-        cells.insert(0, _as_the_matcher_reduces(crystal))
+    if may_fold(cells[0], _FOLD_REACH * 2.0 * TOLERANCE_ANG):
+        cells.insert(0, matcher_cell(crystal))
     loose = smallest_cell(tight, loose_ang)
     if loose is not tight:
         cells.append(reduced(loose))
     distinct = tuple({len(cell): cell for cell in reversed(cells)}.values())[::-1]
     return Description(distinct, tuple(Fingerprint.of(cell) for cell in distinct))
-
-
-def _as_the_matcher_reduces(crystal: Crystal) -> Crystal:
-    """Where atoms repeat within about a quarter of an ångström, pymatgen may see a smaller cell: whether it does
-    depends on the vectors that it starts from, so they are those that it would be given."""
-    niggli = crystal.to_structure().get_reduced_structure(reduction_algo="niggli")
-    return Crystal.from_structure(niggli.get_primitive_structure(tolerance=_FOLD_ANG))
-
-
-@lru_cache(maxsize=_KEPT)
-def _structure(cell: Crystal) -> Structure:
-    return cell.to_structure()
 
 
 def _crystal_of(structure: Crystal | Structure | Atoms) -> Crystal:

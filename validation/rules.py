@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 RULES_VERSION = 2  # 1 knew no bond_radii_ratio
-MATCHER_VERSION = "structure-matcher-either-direction-2"
+MATCHER_VERSION = "structure-matcher-either-direction-3"
 
 
 class Reason(StrEnum):

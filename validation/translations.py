@@ -16,10 +16,11 @@ def smallest_cell(crystal: Crystal, tolerance_ang: float) -> Crystal:
     tolerance (Å) from it. One prime factor of the number of cells is taken out at a time, the best fitting first.
     """
     while len(crystal) > 1:
-        step, prime = np.zeros(3, np.int64), 0
-        if (common := _formula_units(crystal)) > 1:
-            places = (crystal.lattice, crystal.frac_coords, _kinds(crystal))
-            prime = _best_step(*places, _primes(common), tolerance_ang, step)
+        kinds = np.empty(len(crystal), np.int64)
+        if (units := _rank(crystal.numbers, kinds)) == 1:
+            return crystal
+        step = np.zeros(3, np.int64)
+        prime = _best_step(crystal.lattice, crystal.frac_coords, kinds, _primes(units), tolerance_ang, step)
         if not prime:
             return crystal
         crystal = _folded(crystal, step, prime)
@@ -29,22 +30,10 @@ def smallest_cell(crystal: Crystal, tolerance_ang: float) -> Crystal:
 def may_fold(crystal: Crystal, tolerance_ang: float) -> bool:
     """Whether some translation takes every atom near one of its species: along each axis of the given cell no further
     than the tolerance (Å). Without one, pymatgen's ``get_primitive_structure`` of half that tolerance finds nothing."""
-    if _formula_units(crystal) == 1:
-        return False
-    lengths = np.linalg.norm(crystal.lattice, axis=1)
-    return bool(_has_near_step(crystal.frac_coords, _kinds(crystal), tolerance_ang / lengths))
-
-
-def _formula_units(crystal: Crystal) -> int:
-    """The greatest common divisor of the numbers of atoms of each element."""
-    return len(crystal) // sum(amount for _, amount in crystal.formula.amounts)
-
-
-def _kinds(crystal: Crystal) -> NDArray[np.int64]:
-    """Species from 0, the rarest first, so that the kernels try the fewest steps; shape (n,)."""
-    _, kinds, counts = np.unique(crystal.numbers, return_inverse=True, return_counts=True)
-    rank = np.argsort(np.argsort(counts, kind="stable"), kind="stable")
-    return np.asarray(rank[kinds], dtype=np.int64)
+    kinds = np.empty(len(crystal), np.int64)
+    return _rank(crystal.numbers, kinds) > 1 and bool(
+        _has_near_step(crystal.lattice, crystal.frac_coords, kinds, tolerance_ang)
+    )
 
 
 def _primes(number: int) -> NDArray[np.int64]:
@@ -67,6 +56,27 @@ def _folded(crystal: Crystal, step: NDArray[np.int64], prime: int) -> Crystal:
     first, means = np.zeros(len(crystal), np.bool_), np.zeros((len(crystal), 3))
     _orbits(crystal.lattice, crystal.frac_coords, crystal.numbers, step / prime, prime, np.inf, first, means)
     return Crystal.of(basis @ crystal.lattice, means[first] @ np.linalg.inv(basis), crystal.numbers[first])
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _rank(numbers, kinds):  # type: ignore[no-untyped-def]
+    """Fill species from 0, the rarest first, so that the kernels try the fewest steps. Returns how many formula units
+    there are: the greatest common divisor of the numbers of atoms of each element."""
+    counts = np.zeros(256, np.int64)
+    for number in numbers:
+        counts[number] += 1
+    present = np.flatnonzero(counts)
+    units = 0
+    for number in present:
+        units = np.gcd(units, counts[number])
+    ranks = np.zeros(256, np.int64)
+    for number in present:
+        for other in present:
+            if counts[other] < counts[number] or (counts[other] == counts[number] and other < number):
+                ranks[number] += 1
+    for site in range(len(numbers)):
+        kinds[site] = ranks[numbers[site]]
+    return units
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -146,8 +156,10 @@ def _square(apart, lattice):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _has_near_step(frac, kinds, tolerance):  # type: ignore[no-untyped-def]
-    """tolerance: fractions along each axis, shape (3,)."""
+def _has_near_step(lattice, frac, kinds, tolerance_ang):  # type: ignore[no-untyped-def]
+    tolerance = np.empty(3)  # fractions along each axis
+    for axis in range(3):
+        tolerance[axis] = tolerance_ang / np.sqrt(np.dot(lattice[axis], lattice[axis]))
     origin = np.argmin(kinds)
     for site in range(len(frac)):
         if kinds[site] == 0 and site != origin and _is_near_step(frac, kinds, frac[site] - frac[origin], tolerance):

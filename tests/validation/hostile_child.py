@@ -86,7 +86,7 @@ _lived_through: list[str] = []
 def accept(text, rules, known_elements, **details) -> Crystal:
     deed, _, rest = text.partition("\n")
     if deed == "die unless fresh":
-        if len(_lived_through) > 1:  # the first is what it warms up with
+        if len(_lived_through) > 2:  # the first ones are what it warms up with
             os.abort()
         text = rest
     elif deed == "sleep":

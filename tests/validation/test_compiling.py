@@ -5,7 +5,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
-from validation import fingerprint, fitting, lattices, neighbours, orbits, translations
+from validation import fingerprint, fitting, folding, lattices, matcher_lattice, mean_distances, neighbours, orbits
+from validation import translations
 from validation.checks import check_initial
 from validation.cif import read_block
 from validation.compiling import compile_kernels
@@ -14,7 +15,9 @@ from validation.matching import find_duplicates
 from validation.reduction import primitive
 from validation.rules import Rules
 
-MODULES = (fingerprint, fitting, lattices, neighbours, orbits, translations)
+MODULES = (
+    *(fingerprint, fitting, folding, lattices, matcher_lattice, mean_distances, neighbours, orbits, translations),
+)
 
 def compiled():
     kernels = [item for module in MODULES for item in vars(module).values()]
@@ -32,6 +35,7 @@ for start in (crystal, Crystal.unpack(crystal.pack()), Crystal.from_atoms(crysta
     check_initial(start, Rules(), frozenset({"Na", "Cl"}))
     neighbours.neighbour_pairs(start, 5.0)
     assert find_duplicates([start, primitive(start)]) == [None, 0]
+    assert len(folding.matcher_cell(start)) == 2
 assert compiled() == before, (before, compiled())
 """
 

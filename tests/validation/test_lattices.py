@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice
 
-from validation.lattices import aspect_ratio, niggli_lattice, reduced_lattice
+from validation.lattices import aspect_ratio, niggli_lattice, reduced_lattice, turns
 
 SAME_LENGTH = 1e-6  # of a length
 SHEARS = st.lists(st.integers(-40, 40), min_size=3, max_size=3)
@@ -121,3 +121,28 @@ def test_the_niggli_cell_is_that_of_pymatgen_also_where_vectors_are_equally_shor
     assert sorted(Lattice(found).lengths) == pytest.approx(sorted(expected.lengths), abs=1e-6)
     assert sorted(Lattice(found).angles) == pytest.approx(sorted(expected.angles), abs=1e-4)
     assert np.linalg.inv(lattice.T) @ found.T == pytest.approx(np.round(np.linalg.inv(lattice.T) @ found.T), abs=1e-9)
+
+
+def nearly_equal_vectors(seed):
+    """A long cell whose third vector is almost as near to one of two lattice points, described by other vectors."""
+    rng = np.random.default_rng(seed)
+    lattice = np.array([[3.2, 0.0, 0.0], [1.55, 2.95, 0.0], [0.0, 0.0, 40.0]])
+    lattice[2, :2] = 0.5 * lattice[rng.integers(2), :2] + rng.uniform(-0.12, 0.12, size=2)
+    steps = np.eye(3, dtype=np.int64)
+    steps[tuple(rng.permutation(3)[:2])] = rng.integers(-2, 3)
+    return steps @ lattice
+
+
+def test_what_pymatgen_takes_for_the_reduced_cell_is_it_or_one_of_its_turns():
+    others = 0
+    for seed in range(60):
+        given = nearly_equal_vectors(seed)
+        reduced = niggli_lattice(given)
+
+        taken = Lattice(given).get_niggli_reduced_lattice().matrix
+        rows = np.round(taken @ np.linalg.inv(reduced)).astype(int)
+        known = [np.eye(3), *turns(reduced)]
+
+        assert any((rows == sign * basis).all() for basis in known for sign in (1, -1)), seed
+        others += not np.allclose(np.sort(Lattice(taken).angles), np.sort(Lattice(reduced).angles), atol=0.1)
+    assert others > 5  # angles by which one could tell them apart
