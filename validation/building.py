@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -90,10 +92,19 @@ _loaded: Judge | None = None  # of this worker process
 
 def _load(name: str, model: str, weights_sha256: str) -> None:
     global _loaded
+    threading.Thread(target=_end_with_the_build, daemon=True).start()
     judge = load_judge(name, model, threads=1)
     if judge.weights_sha256 != weights_sha256:
         raise ValueError(f"{name} {model} loads other weights ({judge.weights_sha256}) than those of the build")
     _loaded = judge
+
+
+def _end_with_the_build() -> None:
+    """Workers hold their own queue open, so they would wait for ever where the build was killed."""
+    build_process = multiprocessing.parent_process()
+    if build_process is not None:
+        build_process.join()
+        os._exit(1)
 
 
 def _attempt(task: TaskT, settings: RelaxationSettings) -> Attempt[TaskT]:

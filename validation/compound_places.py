@@ -79,7 +79,7 @@ OCCUPATIONS: Mapping[str, tuple[Occupation, ...]] = MappingProxyType({
     "zincblende": (_pair(0.25, 1.2),),
     "wurtzite": (_pair(0.25, 1.2),),
     "NiAs": (_pair(0.50, 1.2, max_rank=4),),
-    "litharge": (Occupation((_cation(2, only="Sn Pb Ge"), _anion(2)), 5),),
+    "litharge": (Occupation((_cation(2, only="Sn Pb Ge"), _anion(2, only="O S Se")), 5),),
     "GeS": (Occupation((_cation(2, only="Sn Pb Ge"), _anion(2)), 5),),
     "PtS": (Occupation((_cation(2, only="Cu Pd Pt Ni"), _anion(2)), 5),),
     # AX2 and A2X
@@ -114,6 +114,7 @@ OCCUPATIONS: Mapping[str, tuple[Occupation, ...]] = MappingProxyType({
                    tolerance=(0.80, 1.10)),
         Occupation((_cation(1, only="Li Na K Rb Cs"), _cation(2, only="Mg Ca Sr Ba Eu"), _anion(1, only="H")), 6,
                    tolerance=(0.80, 1.15)),
+        Occupation((_cation(2, only="Sr Ba Eu"), _cation(1, only="Li"), _anion(1, only="H")), 6),
         Occupation((_cation(1, only="K Cs Rb Tl"), _cation(2, radii=(0.6, 1.2)), _anion(1, only="Cl Br I")), 4,
                    tolerance=(0.80, 1.10)),
     ),
