@@ -110,11 +110,16 @@ def _ionic_tasks(label: str, known: tuple[Ion, ...]) -> Iterator[CompoundTask]:
 
 
 def _balanced(amounts: tuple[int, ...], occupation: Occupation, known: tuple[Ion, ...]) -> Iterator[tuple[Ion, ...]]:
-    """An element may come twice only in two states, as iron does in magnetite."""
     for chosen in product(*([one for one in known if place.takes(one)] for place in occupation.places)):
         charge = sum(amount * one.charge for amount, one in zip(amounts, chosen, strict=True))
-        if charge == 0 and len(set(chosen)) == len(chosen) and occupation.takes(chosen):
+        if charge == 0 and _may_meet(chosen) and occupation.takes(chosen):
             yield chosen
+
+
+def _may_meet(chosen: tuple[Ion, ...]) -> bool:
+    """An element may come twice only as two cations of different charge, as iron does in magnetite."""
+    cations, anions = ({one.element for one in chosen if one.charge * sign > 0} for sign in (1, -1))
+    return cations.isdisjoint(anions) and len(set(chosen)) == len(chosen)
 
 
 def ionic_volume_per_atom(made: CompoundPrototype, chosen: list[Ion]) -> float:

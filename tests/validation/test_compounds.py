@@ -111,6 +111,13 @@ def test_an_element_is_twice_in_a_compound_only_in_two_states():
         assert len(set(states)) == len(states), task
 
 
+def test_no_element_is_cation_and_anion_at_once():
+    for task in TASKS:
+        if task.charges:
+            signs = {(element, charge > 0) for element, charge in zip(task.species, task.charges, strict=True)}
+            assert len(signs) == len(set(task.species)), task
+
+
 def test_common_ions_come_first_and_the_order_does_not_depend_on_that_of_the_elements():
     ranks = [task.rank for task in TASKS]
 
