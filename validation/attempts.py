@@ -1,47 +1,47 @@
-"""Relaxations of an element in one prototype: what is tried, what came out, and why an outcome is refused."""
+"""Relaxations that a release is made of: what came out of each, and how far it is carried on."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
 
 from validation.crystal import Crystal
-from validation.element_data import ATOMIC_VOLUME_ANG3, covalent_radii
-from validation.elements_table import LARGE_CELL_ATOMS, LARGE_CELL_FACTORS, START_FACTORS, prototypes_of
-from validation.neighbours import Pairs, neighbour_pairs, periodic_directions
+from validation.element_data import ATOMIC_VOLUME_ANG3
 from validation.potentials import Judge
-from validation.prototypes import prototype
 from validation.relaxation import Relaxation, Stopped, TimeLimitExceeded, relax
-from validation.rules import RelaxationSettings, Rules
+from validation.rules import RelaxationSettings
 
-# Tighter than any season's, so that the reference is not what limits a distance to the hull; same scale all the same.
-ELEMENT_SETTINGS = RelaxationSettings(fmax_ev_per_ang=0.01, smax_ev_per_ang3=0.0002, max_steps=500)
-VOLUME_RATIO_RANGE = (0.5, 2.0)  # of the tabulated volume; beyond, a judge has collapsed or evaporated the element
-BOND_TO_RADII = 1.3  # Cs in its metal is 1.1 times its covalent diameter from its neighbours
-CONTINUATIONS = 5
 ATTEMPT_LIMIT_S = 3600.0  # only what hangs; how busy a machine is must not decide
 
-NO_NEIGHBOUR = "no neighbour within"
+
+class Startable(Protocol):
+    """One relaxation to do: a frozen dataclass, so that it is a key and goes into a work file.
+
+    prototype: its label. continuations: how often a relaxation that ran out of steps goes on. cost: in no unit, for
+    expected times only.
+    """
+
+    @property
+    def prototype(self) -> str: ...
+    @property
+    def continuations(self) -> int: ...
+    @property
+    def cost(self) -> float: ...
+    def __hash__(self) -> int: ...
+    def start(self) -> Crystal: ...
+    def why_refused(self, relaxed: Crystal, cutoff_ang: float) -> str:
+        """Why a cell that converged is not to be kept, empty where nothing speaks against it."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Task:
-    """One relaxation to do. start_factor: volume at the start over the tabulated one."""
-
-    element: str
-    prototype: str
-    start_factor: float
-
-    def start(self) -> Crystal:
-        return prototype(self.prototype).crystal(self.element, self.start_factor * ATOMIC_VOLUME_ANG3[self.element])
+TaskT = TypeVar("TaskT", bound=Startable)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+@dataclass(frozen=True, kw_only=True)
+class Attempt(Generic[TaskT]):
     """What a task came to. refused: why it cannot be a reference, empty where it can."""
 
-    task: Task
+    task: TaskT
     n_atoms: int
     energy_per_atom: float | None  # eV/atom; None where there is no finite one
     volume_ratio: float  # of the last cell to the tabulated volume
@@ -52,28 +52,17 @@ class Attempt:
     crystal: bytes  # packed, as it was left
 
 
-def tasks_for(elements: Iterable[str]) -> tuple[Task, ...]:
-    """Every prototype of every element from each start; an element without a tabulated volume has none."""
-    return tuple(
-        Task(element, label, factor)
-        for element in sorted(elements)
-        if element in ATOMIC_VOLUME_ANG3
-        for label in prototypes_of(element)
-        for factor in (START_FACTORS if len(prototype(label)) < LARGE_CELL_ATOMS else LARGE_CELL_FACTORS)
-    )
-
-
-def attempt(task: Task, judge: Judge, settings: RelaxationSettings) -> Attempt:
+def attempt(task: TaskT, judge: Judge, settings: RelaxationSettings) -> Attempt[TaskT]:
     """Relax one task's start. What the judge raises goes through; taking too long is an outcome."""
     start = task.start()
     try:
-        done, steps = _relaxed(start, judge, settings)
+        done, steps = _relaxed(start, judge, settings, task.continuations)
     except TimeLimitExceeded as error:
         return Attempt(
             task=task,
             n_atoms=len(start),
             energy_per_atom=None,
-            volume_ratio=task.start_factor,
+            volume_ratio=volume_ratio(start),
             steps=0,
             stopped="time_limit",
             refused=str(error),
@@ -81,7 +70,7 @@ def attempt(task: Task, judge: Judge, settings: RelaxationSettings) -> Attempt:
             crystal=start.pack(),
         )
     if done.stopped is Stopped.CONVERGED or _within_a_seasons_limits(done):
-        refused = why_refused(done.crystal, judge.cutoff_ang)
+        refused = task.why_refused(done.crystal, judge.cutoff_ang)
     else:
         refused = done.note or f"not converged in {steps} steps"
     return Attempt(
@@ -97,35 +86,7 @@ def attempt(task: Task, judge: Judge, settings: RelaxationSettings) -> Attempt:
     )
 
 
-def why_refused(crystal: Crystal, cutoff_ang: float) -> str:
-    """Why a converged cell is no reference: it collapsed, evaporated, fell apart, or an atom of it sees no other.
-
-    A season refuses submissions that fall apart; a reference made of layers in vacuum would be one that none may match.
-    """
-    ratio, (low, high) = volume_ratio(crystal), VOLUME_RATIO_RANGE
-    if not low <= ratio <= high:
-        return f"volume {ratio:.2f} of the tabulated one, outside {low:g} to {high:g}"
-    bond_ang = bond_limit_ang(crystal)
-    pairs = neighbour_pairs(crystal, max(cutoff_ang, bond_ang))
-    seen = pairs.distances <= cutoff_ang
-    alone = set(range(len(crystal))) - {*pairs.first[seen].tolist(), *pairs.second[seen].tolist()}
-    if alone:
-        return f"{len(alone)} of {len(crystal)} atoms have {NO_NEIGHBOUR} {cutoff_ang:g} Å"
-    short = pairs.distances <= bond_ang
-    bonds = Pairs(pairs.first[short], pairs.second[short], pairs.offsets[short], pairs.distances[short])
-    connected, directions = periodic_directions(len(crystal), bonds)
-    if not connected or directions < 3:
-        shape = ("clusters", "chains", "layers", "pieces")[directions]
-        return f"falls apart into {shape} with no bond of up to {bond_ang:.2g} Å between them"
-    return ""
-
-
-def bond_limit_ang(crystal: Crystal) -> float:
-    """The season's bond length, or more for atoms so large that even their metals have longer ones (Rb, Cs)."""
-    return max(Rules().bond_length_ang, BOND_TO_RADII * 2.0 * float(covalent_radii()[crystal.numbers].max()))
-
-
-def _relaxed(start: Crystal, judge: Judge, settings: RelaxationSettings) -> tuple[Relaxation, int]:
+def _relaxed(start: Crystal, judge: Judge, settings: RelaxationSettings, continuations: int) -> tuple[Relaxation, int]:
     """The relaxation and all its steps; where they do not suffice it goes on from where it stopped, a few times.
 
     Stiff molecules that turn against each other take thousands of steps: no start of solid N2 ends within 500 by
@@ -133,7 +94,7 @@ def _relaxed(start: Crystal, judge: Judge, settings: RelaxationSettings) -> tupl
     """
     done = relax(start, judge, settings, time_limit_s=ATTEMPT_LIMIT_S)
     steps = done.steps
-    for _ in range(CONTINUATIONS):
+    for _ in range(continuations):
         if done.stopped is not Stopped.MAX_STEPS or _within_a_seasons_limits(done):
             break
         onward = replace(settings, displacement_ang=0.0)
@@ -153,5 +114,5 @@ def _within_a_seasons_limits(done: Relaxation) -> bool:
 
 
 def volume_ratio(crystal: Crystal) -> float:
-    """Of an element's cell to the tabulated volume."""
+    """Of a cell to the sum of its elements' tabulated volumes."""
     return crystal.volume / sum(ATOMIC_VOLUME_ANG3[symbol] for symbol in crystal.symbols)

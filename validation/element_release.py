@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from hull.atomic import atomic_file
-from hull.reference import Coverage, ReferencePhase, Release, write_release
-from validation.attempt_records import WorkFile, write_attempts
-from validation.attempts import ELEMENT_SETTINGS, NO_NEIGHBOUR, Attempt, Task, volume_ratio
-from validation.crystal import Crystal
-from validation.elements import Progress, build_elements, lowest
+from hull.reference import Coverage, Release
+from validation.attempt_records import element_task, write_element_attempts
+from validation.attempts import volume_ratio
+from validation.building import Progress
+from validation.element_tasks import ELEMENT_SETTINGS, NO_NEIGHBOUR, ElementAttempt, Task
+from validation.elements import build_elements, lowest
 from validation.elements_table import KNOWN_DEVIATIONS, KNOWN_STRUCTURE
 from validation.potentials import Judge
-from validation.references import reference_crystal, reference_phase
+from validation.references import kept_phase, reference_crystal
+from validation.release_files import SEASON_SETTINGS, publish, work_file
 from validation.rules import RelaxationSettings
 from validation.scales import scale_digest, scale_of
-from validation.spacegroup import symmetry_of
 
-CHECKSUMS = "SHA256SUMS"
-SEASON_SETTINGS = RelaxationSettings()  # the scale's: energies at the tighter settings of a build belong to it as well
 USUAL_VOLUME_RATIO = (0.7, 1.3)  # of the tabulated volume; outside, the note says so
 UNBOUND_EV_PER_ATOM = 0.01  # the weakest metals are bound by half an electronvolt
 MISORDERED_EV_PER_ATOM = 0.02  # another prototype so far below the element's own is worth a note
@@ -33,7 +30,7 @@ class BuiltElements:
 
     release: Release
     sha256: str
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[ElementAttempt, ...]
     missing: tuple[str, ...]
 
 
@@ -51,8 +48,7 @@ def build_release(
 
     work_dir: holds the work file of a build that was broken off. Raises OtherWork where that is of another judge.
     """
-    work_dir.mkdir(parents=True, exist_ok=True)
-    work = WorkFile(work_dir / "attempts.jsonl", {**judge.identity(), "settings": asdict(settings)})
+    work = work_file(work_dir, judge, settings, element_task)
     attempts = build_elements(
         judge,
         settings,
@@ -63,26 +59,18 @@ def build_release(
         workers=workers,
     )
     release = elements_release(judge, attempts, name=out.stem)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sha256 = write_release(release, out)
-    attempts_path = attempts_path_of(out)
-    write_attempts(attempts, (kept.task for kept in lowest(attempts).values()), attempts_path)
-    _note_checksums(out.parent / CHECKSUMS, (out, attempts_path))
+    chosen = [kept.task for kept in lowest(attempts).values()]
+    sha256 = publish(release, out, lambda path: write_element_attempts(attempts, chosen, path))
     tried = {attempt.task.element for attempt in attempts}
     return BuiltElements(release, sha256, attempts, tuple(sorted(tried - set(release.elements))))
 
 
-def attempts_path_of(out: Path) -> Path:
-    """Where the attempts stand of the release at ``out``."""
-    return out.with_name(f"{out.stem}-attempts{out.suffix}")
-
-
-def elements_release(judge: Judge, attempts: Iterable[Attempt], *, name: str) -> Release:
+def elements_release(judge: Judge, attempts: Iterable[ElementAttempt], *, name: str) -> Release:
     """The lowest sane attempt of each element, numbered in the order of the symbols."""
     attempts = tuple(attempts)
     scale = scale_of(judge, SEASON_SETTINGS)
     phases = tuple(
-        _phase(number, kept, note(judge, kept, attempts))
+        kept_phase(number, kept, note(judge, kept, attempts))
         for number, (_, kept) in enumerate(sorted(lowest(attempts).items()), start=1)
     )
     return Release(name, Coverage.ELEMENTS, scale, scale_digest(scale), phases)
@@ -98,14 +86,14 @@ def markdown_table(release: Release) -> str:
     return "\n".join(rows) + "\n"
 
 
-def note(judge: Judge, kept: Attempt, attempts: Iterable[Attempt]) -> str:
+def note(judge: Judge, kept: ElementAttempt, attempts: Iterable[ElementAttempt]) -> str:
     """What a participant should know before believing this reference; empty where nothing is known against it."""
     attempts = tuple(attempts)
     doubts = (_deviation(judge, kept), _odd_volume(kept), _unbound(kept, attempts), _odd_order(kept, attempts))
     return "; ".join(filter(None, doubts))
 
 
-def _deviation(judge: Judge, kept: Attempt) -> str:
+def _deviation(judge: Judge, kept: ElementAttempt) -> str:
     element = kept.task.element
     deviation = KNOWN_DEVIATIONS.get(f"{judge.name}/{PurePath(judge.model).name}", {}).get(element)
     if deviation is None:
@@ -118,12 +106,12 @@ def _deviation(judge: Judge, kept: Attempt) -> str:
     )
 
 
-def _odd_volume(kept: Attempt) -> str:
+def _odd_volume(kept: ElementAttempt) -> str:
     low, high = USUAL_VOLUME_RATIO
     return "" if low <= kept.volume_ratio <= high else f"volume {kept.volume_ratio:.2f} of the tabulated one"
 
 
-def _unbound(kept: Attempt, attempts: Iterable[Attempt]) -> str:
+def _unbound(kept: ElementAttempt, attempts: Iterable[ElementAttempt]) -> str:
     """A judge with a short cutoff may keep a cell whose atoms barely see each other."""
     lone = [
         other.energy_per_atom
@@ -137,7 +125,7 @@ def _unbound(kept: Attempt, attempts: Iterable[Attempt]) -> str:
     return "no lower than atoms that see no other: the judge does not bind this element"
 
 
-def _odd_order(kept: Attempt, attempts: Iterable[Attempt]) -> str:
+def _odd_order(kept: ElementAttempt, attempts: Iterable[ElementAttempt]) -> str:
     known = KNOWN_STRUCTURE.get(kept.task.element)
     rivals = [other for other in attempts if (other.task.element, other.task.prototype) == (kept.task.element, known)]
     rival = lowest(rivals).get(kept.task.element)
@@ -147,31 +135,3 @@ def _odd_order(kept: Attempt, attempts: Iterable[Attempt]) -> str:
         return ""
     gap = rival.energy_per_atom - kept.energy_per_atom
     return f"{gap:.3f} eV/atom below the known structure {known}" if gap > MISORDERED_EV_PER_ATOM else ""
-
-
-def label_of(kept: Attempt) -> str:
-    """The prototype it started from, and what became of it where the relaxation found another space group."""
-    found, own = (_group(crystal) for crystal in (Crystal.unpack(kept.crystal), kept.task.start()))
-    return kept.task.prototype if found == own else f"{kept.task.prototype}, relaxed to space group {found}"
-
-
-def _group(crystal: Crystal) -> int | None:
-    symmetry = symmetry_of(crystal)
-    return symmetry.number if symmetry else None
-
-
-def _phase(number: int, kept: Attempt, note: str) -> ReferencePhase:
-    if kept.energy_per_atom is None:
-        raise ValueError(f"{kept.task} has no energy and was kept all the same")
-    crystal = Crystal.unpack(kept.crystal)
-    return reference_phase(number, crystal, kept.energy_per_atom, label=label_of(kept), note=note)
-
-
-def _note_checksums(path: Path, files: Iterable[Path]) -> None:
-    """Replace or add the files' lines, in the format of sha256sum, sorted by name."""
-    sums = {}
-    if path.exists():
-        sums = {name: digest for digest, name in (line.split(maxsplit=1) for line in path.read_text().splitlines())}
-    sums |= {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-    with atomic_file(path) as out:
-        out.write("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode())

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hull.entries import ATOMIC_NUMBER
+from validation.conventional_cells import Site, cubic, hexagonal, orthorhombic, primitive_sites, tetragonal
 from validation.crystal import Crystal
 
 Floats = NDArray[np.float64]
-Site = tuple[float, float, float]
 
 # Å, of the free molecule: Huber and Herzberg, Constants of Diatomic Molecules (1979).
 _BOND_ANG = {"H": 0.741, "N": 1.098, "O": 1.208, "F": 1.412, "Cl": 1.988, "Br": 2.281, "I": 2.666}
@@ -65,34 +65,13 @@ _Parts = tuple[Floats, Floats, Floats]
 
 
 def _group(number: int, cell: Sequence[float], *sites: Site, origin: int = 1) -> Callable[[], _Parts]:
-    """By space group; cell: a, b, c in Å and α, β, γ in degrees; rhombohedral groups in the hexagonal setting.
-
-    origin: the origin choice of the International Tables where there are two.
-    """
+    """By space group, as ``primitive_sites`` has it."""
 
     def build() -> _Parts:
-        from ase.spacegroup import crystal  # late: only whoever builds references needs it
-
-        atoms = crystal(["X"] * len(sites), sites, spacegroup=number, setting=origin, cellpar=cell, primitive_cell=True)
-        return atoms.cell.array, atoms.get_scaled_positions(), np.zeros((0, 3))
+        lattice, frac, _ = primitive_sites(number, cell, sites, [0] * len(sites), origin=origin)
+        return lattice, frac, np.zeros((0, 3))
 
     return build
-
-
-def _cubic(a: float) -> tuple[float, ...]:
-    return (a, a, a, 90, 90, 90)
-
-
-def _tetragonal(a: float, c: float) -> tuple[float, ...]:
-    return (a, a, c, 90, 90, 90)
-
-
-def _hexagonal(a: float, c: float) -> tuple[float, ...]:
-    return (a, a, c, 90, 90, 120)
-
-
-def _orthorhombic(a: float, b: float, c: float) -> tuple[float, ...]:
-    return (a, b, c, 90, 90, 90)
 
 
 def _dumbbells(vectors: Sequence[Site], molecules: Sequence[tuple[Site, Site]]) -> Callable[[], _Parts]:
@@ -144,31 +123,31 @@ def _oxygen(a: float, b: float, c: float, beta_deg: float) -> Callable[[], _Part
 _THIRD = 1 / 3
 _BUILDERS: dict[str, Callable[[], _Parts]] = {
     # close packed and simple
-    "fcc": _group(225, _cubic(4.0), (0, 0, 0)),
-    "bcc": _group(229, _cubic(3.2), (0, 0, 0)),
-    "sc": _group(221, _cubic(3.35), (0, 0, 0)),
-    "hcp": _group(194, _hexagonal(3.2, 5.2), (_THIRD, 2 * _THIRD, 0.25)),
-    "hcp-Zn": _group(194, _hexagonal(2.66, 4.95), (_THIRD, 2 * _THIRD, 0.25)),  # c/a = 1.86
-    "dhcp": _group(194, _hexagonal(3.77, 12.16), (0, 0, 0), (_THIRD, 2 * _THIRD, 0.25)),
-    "9R": _group(166, _hexagonal(3.63, 26.2), (0, 0, 0), (0, 0, 2 / 9)),  # Sm
-    "omega": _group(191, _hexagonal(4.60, 2.82), (0, 0, 0), (_THIRD, 2 * _THIRD, 0.5)),
-    "A15": _group(223, _cubic(5.05), (0, 0, 0), (0.25, 0, 0.5)),  # β-W
-    "bct-In": _group(139, _tetragonal(3.25, 4.95), (0, 0, 0)),
-    "bct-Pa": _group(139, _tetragonal(3.92, 3.24), (0, 0, 0)),
-    "bct-Hg": _group(139, _tetragonal(3.995, 2.825), (0, 0, 0)),  # β-Hg
-    "hR1-Hg": _group(166, _hexagonal(3.458, 6.684), (0, 0, 0)),  # α-Hg, α = 70.5°
+    "fcc": _group(225, cubic(4.0), (0, 0, 0)),
+    "bcc": _group(229, cubic(3.2), (0, 0, 0)),
+    "sc": _group(221, cubic(3.35), (0, 0, 0)),
+    "hcp": _group(194, hexagonal(3.2, 5.2), (_THIRD, 2 * _THIRD, 0.25)),
+    "hcp-Zn": _group(194, hexagonal(2.66, 4.95), (_THIRD, 2 * _THIRD, 0.25)),  # c/a = 1.86
+    "dhcp": _group(194, hexagonal(3.77, 12.16), (0, 0, 0), (_THIRD, 2 * _THIRD, 0.25)),
+    "9R": _group(166, hexagonal(3.63, 26.2), (0, 0, 0), (0, 0, 2 / 9)),  # Sm
+    "omega": _group(191, hexagonal(4.60, 2.82), (0, 0, 0), (_THIRD, 2 * _THIRD, 0.5)),
+    "A15": _group(223, cubic(5.05), (0, 0, 0), (0.25, 0, 0.5)),  # β-W
+    "bct-In": _group(139, tetragonal(3.25, 4.95), (0, 0, 0)),
+    "bct-Pa": _group(139, tetragonal(3.92, 3.24), (0, 0, 0)),
+    "bct-Hg": _group(139, tetragonal(3.995, 2.825), (0, 0, 0)),  # β-Hg
+    "hR1-Hg": _group(166, hexagonal(3.458, 6.684), (0, 0, 0)),  # α-Hg, α = 70.5°
     # covalent
-    "diamond": _group(227, _cubic(5.43), (0, 0, 0)),
-    "beta-Sn": _group(141, _tetragonal(5.83, 3.18), (0, 0, 0)),
-    "graphite": _group(194, _hexagonal(2.46, 6.71), (0, 0, 0.25), (_THIRD, 2 * _THIRD, 0.25)),
-    "A7": _group(166, _hexagonal(4.31, 11.27), (0, 0, 0.233)),  # Sb
-    "black-P": _group(64, _orthorhombic(3.314, 10.478, 4.376), (0, 0.1017, 0.0806)),  # Brown, Rundqvist 1965
-    "alpha-Ga": _group(64, _orthorhombic(4.520, 7.663, 4.526), (0, 0.1539, 0.0810)),  # Sharma, Donohue 1962
-    "Se-chain": _group(152, _hexagonal(4.366, 4.954), (0.2254, 0, _THIRD)),
-    "S6": _group(148, _hexagonal(10.818, 4.280), (0.1454, 0.1882, 0.1055)),  # Steidel et al. 1978
+    "diamond": _group(227, cubic(5.43), (0, 0, 0)),
+    "beta-Sn": _group(141, tetragonal(5.83, 3.18), (0, 0, 0)),
+    "graphite": _group(194, hexagonal(2.46, 6.71), (0, 0, 0.25), (_THIRD, 2 * _THIRD, 0.25)),
+    "A7": _group(166, hexagonal(4.31, 11.27), (0, 0, 0.233)),  # Sb
+    "black-P": _group(64, orthorhombic(3.314, 10.478, 4.376), (0, 0.1017, 0.0806)),  # Brown, Rundqvist 1965
+    "alpha-Ga": _group(64, orthorhombic(4.520, 7.663, 4.526), (0, 0.1539, 0.0810)),  # Sharma, Donohue 1962
+    "Se-chain": _group(152, hexagonal(4.366, 4.954), (0.2254, 0, _THIRD)),
+    "S6": _group(148, hexagonal(10.818, 4.280), (0.1454, 0.1882, 0.1055)),  # Steidel et al. 1978
     "alpha-S8": _group(  # Rettig, Trotter, Acta Cryst. C43, 2260 (1987)
         70,
-        _orthorhombic(10.4646, 12.8660, 24.4860),
+        orthorhombic(10.4646, 12.8660, 24.4860),
         (0.8554, 0.9526, 0.9516),
         (0.7844, 0.0301, 0.0763),
         (0.7069, 0.9795, 0.0040),
@@ -176,14 +155,14 @@ _BUILDERS: dict[str, Callable[[], _Parts]] = {
         origin=2,
     ),
     "alpha-B12": _group(  # Decker, Kasper 1959
-        166, _hexagonal(4.908, 12.567), (0.1189, -0.1189, 0.8912), (0.1969, -0.1969, 0.0243)
+        166, hexagonal(4.908, 12.567), (0.1189, -0.1189, 0.8912), (0.1969, -0.1969, 0.0243)
     ),
     # metals with a structure of their own
     "alpha-Mn": _group(
-        217, _cubic(8.911), (0, 0, 0), (0.317, 0.317, 0.317), (0.356, 0.356, 0.034), (0.089, 0.089, 0.282)
+        217, cubic(8.911), (0, 0, 0), (0.317, 0.317, 0.317), (0.356, 0.356, 0.034), (0.089, 0.089, 0.282)
     ),
-    "alpha-U": _group(63, _orthorhombic(2.854, 5.870, 4.955), (0, 0.1025, 0.25)),
-    "alpha-Np": _group(62, _orthorhombic(6.663, 4.723, 4.887), (0.036, 0.25, 0.208), (0.319, 0.25, 0.842)),
+    "alpha-U": _group(63, orthorhombic(2.854, 5.870, 4.955), (0, 0.1025, 0.25)),
+    "alpha-Np": _group(62, orthorhombic(6.663, 4.723, 4.887), (0.036, 0.25, 0.208), (0.319, 0.25, 0.842)),
     "alpha-Pu": _group(  # Zachariasen, Ellinger, Acta Cryst. 16, 777 (1963)
         11,
         (6.183, 4.822, 10.963, 90, 101.79, 90),

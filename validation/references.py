@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hull.reference import ReferencePhase
+from validation.attempts import Attempt, TaskT
 from validation.crystal import Crystal
+from validation.spacegroup import symmetry_of
 
 
 def reference_phase(
@@ -28,6 +30,25 @@ def reference_phase(
 def reference_crystal(phase: ReferencePhase) -> Crystal:
     """The relaxed cell of a phase of the release."""
     return Crystal.from_sites(phase.lattice_vectors, phase.cartesian_site_positions, phase.species_at_sites)
+
+
+def kept_phase(number: int, kept: Attempt[TaskT], note: str = "") -> ReferencePhase:
+    """What a build keeps, as a phase of a release. Raises ValueError for an attempt without an energy."""
+    if kept.energy_per_atom is None:
+        raise ValueError(f"{kept.task} has no energy and was kept all the same")
+    crystal = Crystal.unpack(kept.crystal)
+    return reference_phase(number, crystal, kept.energy_per_atom, label=label_of(kept), note=note)
+
+
+def label_of(kept: Attempt[TaskT]) -> str:
+    """The prototype it started from, and what became of it where the relaxation found another space group."""
+    found, own = (_group(crystal) for crystal in (Crystal.unpack(kept.crystal), kept.task.start()))
+    return kept.task.prototype if found == own else f"{kept.task.prototype}, relaxed to space group {found}"
+
+
+def _group(crystal: Crystal) -> int | None:
+    symmetry = symmetry_of(crystal)
+    return symmetry.number if symmetry else None
 
 
 def _vector(components: Sequence[float]) -> tuple[float, float, float]:

@@ -10,30 +10,17 @@ import pytest
 
 from hull.entries import Formula
 from hull.reference import Coverage, read_release
-from validation.attempt_records import OtherWork, WorkFile
-from validation.attempts import (
-    ELEMENT_SETTINGS,
-    Attempt,
-    Task,
-    attempt,
-    tasks_for,
-    volume_ratio,
-    why_refused,
-)
+from validation.attempt_records import OtherWork, WorkFile, element_task
+from validation.attempts import Attempt, attempt, volume_ratio
 from validation.crystal import Crystal
 from validation.element_data import ATOMIC_VOLUME_ANG3
-from validation.element_release import (
-    CHECKSUMS,
-    attempts_path_of,
-    build_release,
-    elements_release,
-    label_of,
-    markdown_table,
-    note,
-)
+from validation.element_release import build_release, elements_release, markdown_table, note
+from validation.element_tasks import ELEMENT_SETTINGS, Task, tasks_for, why_refused
 from validation.elements import build_elements, lowest
 from validation.potentials import load_judge
 from validation.prototypes import prototype
+from validation.references import label_of
+from validation.release_files import CHECKSUMS, attempts_path_of
 from validation.rules import RelaxationSettings
 from validation.scales import scale_digest, scale_of
 
@@ -191,7 +178,7 @@ def test_progress_counts_what_was_done_before(judge, attempts):
 
 
 def test_a_work_file_gives_back_what_was_appended_and_drops_a_torn_line(tmp_path, attempts):
-    work = WorkFile(tmp_path / "attempts.jsonl", {"judge": "emt"})
+    work = WorkFile(tmp_path / "attempts.jsonl", {"judge": "emt"}, element_task)
     for one in attempts[:2]:
         work.append(one)
     with (tmp_path / "attempts.jsonl").open("a") as file:
@@ -203,10 +190,10 @@ def test_a_work_file_gives_back_what_was_appended_and_drops_a_torn_line(tmp_path
 
 
 def test_the_work_of_another_judge_is_not_taken_over(tmp_path, attempts):
-    WorkFile(tmp_path / "attempts.jsonl", {"judge": "emt"}).append(attempts[0])
+    WorkFile(tmp_path / "attempts.jsonl", {"judge": "emt"}, element_task).append(attempts[0])
 
     with pytest.raises(OtherWork, match="another judge"):
-        WorkFile(tmp_path / "attempts.jsonl", {"judge": "chgnet"}).attempts()
+        WorkFile(tmp_path / "attempts.jsonl", {"judge": "chgnet"}, element_task).attempts()
 
 
 def test_building_twice_writes_the_same_bytes_and_works_only_once(tmp_path, judge):
@@ -297,7 +284,7 @@ def test_a_known_structure_that_was_lost_is_noted(judge):
 
 
 def test_a_work_file_is_json_lines_that_anything_can_read(tmp_path, attempts):
-    work = WorkFile(tmp_path / "attempts.jsonl", {"judge": "emt"})
+    work = WorkFile(tmp_path / "attempts.jsonl", {"judge": "emt"}, element_task)
     work.append(attempts[0])
 
     owner, first = map(json.loads, (tmp_path / "attempts.jsonl").read_text().splitlines())
