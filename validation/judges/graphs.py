@@ -22,12 +22,14 @@ _Ints = NDArray[np.int64]
 class Edges:
     """Pairs of atoms within the cutoff, each once: i, j and the whole cells by which j is moved to be near i.
 
-    first, second: indices of atoms in the batch, (m,). offsets: (m, 3), float64. owners: their crystals, (m,).
+    first, second: indices of atoms in the batch, (m,). offsets: (m, 3), float64. vectors: Å, (m, 3), float64, from i to
+    j. owners: their crystals, (m,).
     """
 
     first: Tensor
     second: Tensor
     offsets: Tensor
+    vectors: Tensor
     owners: Tensor
 
     def both_ways(self) -> tuple[Tensor, Tensor]:
@@ -111,4 +113,4 @@ class Neighbours:
         shifts = torch.bmm(self._offsets[:, None, :], cells[self._owners])[:, 0]
         apart = positions[self._second] - positions[self._first] + shifts
         near = torch.nonzero((apart * apart).sum(dim=1) <= self._cutoff_ang**2)[:, 0]
-        return Edges(self._first[near], self._second[near], self._offsets[near], self._owners[near])
+        return Edges(self._first[near], self._second[near], self._offsets[near], apart[near], self._owners[near])

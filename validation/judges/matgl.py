@@ -8,14 +8,16 @@ import numpy as np
 import torch
 from matgl.ext.ase import PESCalculator
 from matgl.utils.constants import EV_PER_ANG3_TO_GPA
+from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Batch as Graph
 
 from hull.entries import SYMBOLS
 from validation.evaluation import Batch
+from validation.judges import tensornet
 from validation.judges.graphs import Edges
 from validation.judges.judge import Judge, UnknownJudge, package_versions, weights_sha256
-from validation.judges.torch_evaluator import Prediction, TorchEvaluator
+from validation.judges.torch_evaluator import Prediction, TorchEvaluator, by_vectors
 
 
 def load(model: str) -> Judge:
@@ -44,8 +46,48 @@ def matgl_judge(potential: Any, model: str) -> Judge:
         weights_sha256=weights_sha256(potential.state_dict().items()),
         architecture=f"matgl-{type(network).__name__}",
         versions=package_versions("matgl", "torch", "ase"),
-        batched=MatglEvaluator(potential, torch.device(device)),
+        batched=evaluator(potential, torch.device(device)),
     )
+
+
+def evaluator(potential: Any, device: torch.device) -> TorchEvaluator:
+    """The fastest that there is for this potential on this device."""
+    if device.type == "cpu" and tensornet.understands(potential):
+        return TensorNetEvaluator(potential, device)
+    return MatglEvaluator(potential, device)
+
+
+class TensorNetEvaluator(TorchEvaluator):
+    """TensorNet on a CPU, by ``validation.judges.tensornet``."""
+
+    pairs_on_cpu = 8_000
+
+    def __init__(self, potential: Any, device: torch.device) -> None:
+        super().__init__(float(potential.model.cutoff), device)
+        self._potential = potential
+        self._dtype = potential.data_mean.dtype
+        self._energies = tensornet.TensorNetEnergies(potential.model)
+        self._types = _types(potential)
+
+    def predict(self, batch: Batch, edges: Edges) -> Prediction:
+        types = torch.as_tensor(self._types[batch.numbers - 1])
+        owners = torch.as_tensor(batch.owners)
+        vectors = edges.vectors.to(self._dtype).requires_grad_(True)
+        with self.timed():
+            atoms = self._energies(types, vectors, edges.first, edges.second)
+            energies = torch.zeros(len(batch), dtype=self._dtype).index_add(0, owners, atoms)
+            energies = self._potential.data_std * energies + self._potential.data_mean
+            (slopes,) = torch.autograd.grad(energies.sum(), [vectors])
+        return by_vectors(
+            batch, edges, energies.detach().double() + self._references(types, owners, len(batch)), slopes
+        )
+
+    def _references(self, types: Tensor, owners: Tensor, count: int) -> Tensor:
+        """The energies of the elements by themselves, eV a cell."""
+        nothing = torch.zeros(count, dtype=torch.float64)
+        if self._potential.element_refs is None:
+            return nothing
+        return nothing.index_add(0, owners, self._potential.element_refs.property_offset.double()[types])
 
 
 class MatglEvaluator(TorchEvaluator):
@@ -58,8 +100,7 @@ class MatglEvaluator(TorchEvaluator):
         super().__init__(float(potential.model.cutoff), device)
         self._potential = potential
         self._dtype = next(potential.parameters()).dtype
-        types = {symbol: index for index, symbol in enumerate(potential.model.element_types)}
-        self._types = np.array([types.get(symbol, -1) for symbol in SYMBOLS])
+        self._types = _types(potential)
 
     def predict(self, batch: Batch, edges: Edges) -> Prediction:
         graph, cells = self._graph(batch, edges)
@@ -92,3 +133,9 @@ class MatglEvaluator(TorchEvaluator):
         asked = (("charges", self._potential.calc_charge), ("magmoms", self._potential.calc_magmom))
         names = [name for name, given in asked if given]
         return {name: values.reshape(-1) for name, values in zip(names, found[4:], strict=False)}
+
+
+def _types(potential: Any) -> NDArray[np.int64]:
+    """By atomic number - 1: the place in the network's list of elements, -1 where it has none."""
+    types = {symbol: index for index, symbol in enumerate(potential.model.element_types)}
+    return np.array([types.get(symbol, -1) for symbol in SYMBOLS])

@@ -99,6 +99,17 @@ class TorchEvaluator(ABC):
         self.bytes_a_pair = max((torch.cuda.max_memory_allocated(self.device) - before) / pairs, 1.0)
 
 
+def by_vectors(batch: Batch, edges: Edges, energies: Tensor, slopes: Tensor) -> Prediction:
+    """Forces and stresses from dE/d(vector of an edge), eV/Å, (m, 3); energies: eV, (b,)."""
+    slopes = slopes.double()
+    forces = torch.zeros((len(batch.numbers), 3), dtype=torch.float64, device=slopes.device)
+    forces.index_add_(0, edges.first, slopes).index_add_(0, edges.second, -slopes)
+    virials = torch.zeros((len(batch), 9), dtype=torch.float64, device=slopes.device)
+    virials.index_add_(0, edges.owners, (edges.vectors[:, :, None] * slopes[:, None, :]).view(-1, 9))
+    volumes = torch.as_tensor(batch.volumes, device=slopes.device)[:, None, None]
+    return Prediction(energies, forces, virials.view(-1, 3, 3) / volumes)
+
+
 def _on_cpu(values: Tensor) -> NDArray[np.float64]:
     return values.detach().to("cpu", torch.float64).numpy()  # type: ignore[no-any-return]
 
