@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -122,6 +123,14 @@ class Evaluator(Protocol):
     def forget(self, keys: tuple[int, ...]) -> None:
         """These crystals will not come again."""
         ...
+
+
+def expected_pairs(counts: _Ints, volumes: _Floats, cutoff_ang: float) -> _Floats:
+    """Neighbours within the cutoff of all atoms of each cell, pairs in both directions, at its density; at least 1.
+
+    counts: atoms, (b,). volumes: Å³, (b,).
+    """
+    return np.maximum(counts**2 / volumes * (4 / 3 * math.pi * cutoff_ang**3), 1.0)
 
 
 def site_properties(results: Mapping[str, Any], n_atoms: int) -> dict[str, NDArray[np.float64]]:

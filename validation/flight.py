@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from validation.aboard import Aboard, Passenger
 from validation.crystal import Crystal
-from validation.evaluation import Batch, CellTooFlat, Evaluation, Evaluator, OutOfMemory
+from validation.evaluation import Batch, CellTooFlat, Evaluation, Evaluator, OutOfMemory, expected_pairs
 from validation.potentials import Judge
 from validation.relaxation import (
     MAX_ENERGY_EV_PER_ATOM,
@@ -124,8 +124,9 @@ class Flight:
 
     def add(self, key: Hashable, crystal: Crystal) -> None:
         """It comes aboard when there is room."""
-        pairs = expected_pairs(crystal, self._judge.cutoff_ang)
-        self._waiting.append(Passenger(key, next(self._numbers), crystal, pairs))
+        counts, volumes = np.array([len(crystal)]), np.array([crystal.volume])
+        pairs = expected_pairs(counts, volumes, self._judge.cutoff_ang)[0]
+        self._waiting.append(Passenger(key, next(self._numbers), crystal, float(pairs)))
 
     def drop(self, keys: Iterable[Hashable]) -> None:
         """Forget these without a verdict."""
@@ -155,14 +156,14 @@ class Flight:
 
     def _board(self) -> list[Ended]:
         """Whom there is room for, one at least; says whom the judge does not know."""
-        load, boarding = self._aboard.pairs, list[Passenger]()
+        load, limit, boarding = self._aboard.pairs, self.pairs_at_once, list[Passenger]()
         refused: list[Ended] = []
         while self._waiting:
             one = self._waiting[0]
             if unknown := set(one.crystal.elements) - self._judge.elements:
                 names = ", ".join(sorted(unknown))
                 refused.append(Failed(one.key, UnknownElement(f"the judge {self._judge.name} does not know {names}")))
-            elif load == 0 or load + one.pairs <= self.pairs_at_once:
+            elif load == 0 or load + one.pairs <= limit:
                 boarding.append(one)
                 load += one.pairs
             else:
@@ -208,9 +209,9 @@ class Flight:
     def _ranges(self) -> list[tuple[int, int]]:
         """Whom to evaluate together, the last first."""
         ranges: list[tuple[int, int]] = []
-        load = 0.0
+        load, limit = 0.0, self.pairs_at_once
         for index, one in enumerate(self._aboard.passengers):
-            if not ranges or load + one.pairs > self.pairs_at_once:
+            if not ranges or load + one.pairs > limit:
                 ranges.append((index, index))
                 load = 0.0
             ranges[-1] = (ranges[-1][0], index + 1)
@@ -294,11 +295,6 @@ class Flight:
         if leaving:
             self._evaluator.forget(tuple(leaving))
             self._aboard = self._aboard.kept(keep)
-
-
-def expected_pairs(crystal: Crystal, cutoff_ang: float) -> float:
-    """Neighbours within the cutoff of all atoms of a cell, pairs in both directions, at its density; at least 1."""
-    return max(len(crystal) ** 2 / crystal.volume * 4 / 3 * math.pi * cutoff_ang**3, 1.0)
 
 
 def _of_calculator(judge: Judge) -> Evaluator:

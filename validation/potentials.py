@@ -6,6 +6,7 @@ Each has a module in ``validation.judges``, imported when it is asked for; the n
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import Any
 
 from validation.judges.judge import Judge, UnknownJudge, weights_sha256
@@ -36,6 +37,8 @@ def load_judge(name: str, model: str = "", *, threads: int | None = None) -> Jud
         from validation.judges.processor import prepare  # late: it imports torch, which takes seconds
 
         prepare(threads)
+    if name == "torchsim" and find_spec("torch_sim") is None:
+        raise UnknownJudge("TorchSim is not installed: pip install -r requirements-torchsim.txt")
     judge: Judge = importlib.import_module(_MODULES[name]).load(model)
     return judge
 

@@ -17,7 +17,7 @@ from hull.entries import SYMBOLS
 from validation.evaluation import Batch
 from validation.judges.graphs import Edges
 from validation.judges.judge import Judge, package_versions, weights_sha256
-from validation.judges.torch_evaluator import Prediction, TorchEvaluator
+from validation.judges.torch_evaluator import GraphEvaluator, Prediction
 
 _UNTRAINED = {"Po", "At", "Rn", "Fr", "Ra"}
 _LARGEST_NUMBER = 94
@@ -49,7 +49,7 @@ def load(model: str) -> Judge:
     )
 
 
-class ChgnetEvaluator(TorchEvaluator):
+class ChgnetEvaluator(GraphEvaluator):
     """One graph of all crystals, and one backward pass for forces and stresses together."""
 
     pairs_on_cpu = 4_000
@@ -61,7 +61,7 @@ class ChgnetEvaluator(TorchEvaluator):
         self._network = network
         self._bond_cutoff_ang = float(converter.bond_graph_cutoff)
 
-    def predict(self, batch: Batch, edges: Edges) -> Prediction:
+    def predict_graph(self, batch: Batch, edges: Edges) -> Prediction:
         numbers = torch.as_tensor(batch.numbers, device=self.device)
         owners = torch.as_tensor(batch.owners, device=self.device)
         cells = torch.as_tensor(batch.cells, dtype=torch.float32, device=self.device)

@@ -17,7 +17,7 @@ from validation.evaluation import Batch
 from validation.judges import tensornet
 from validation.judges.graphs import Edges
 from validation.judges.judge import Judge, UnknownJudge, package_versions, weights_sha256
-from validation.judges.torch_evaluator import Prediction, TorchEvaluator, by_vectors
+from validation.judges.torch_evaluator import GraphEvaluator, Prediction, by_vectors
 
 
 def load(model: str) -> Judge:
@@ -50,14 +50,14 @@ def matgl_judge(potential: Any, model: str) -> Judge:
     )
 
 
-def evaluator(potential: Any, device: torch.device) -> TorchEvaluator:
+def evaluator(potential: Any, device: torch.device) -> GraphEvaluator:
     """The fastest that there is for this potential on this device."""
     if device.type == "cpu" and tensornet.understands(potential):
         return TensorNetEvaluator(potential, device)
     return MatglEvaluator(potential, device)
 
 
-class TensorNetEvaluator(TorchEvaluator):
+class TensorNetEvaluator(GraphEvaluator):
     """TensorNet on a CPU, by ``validation.judges.tensornet``."""
 
     pairs_on_cpu = 8_000
@@ -69,7 +69,7 @@ class TensorNetEvaluator(TorchEvaluator):
         self._energies = tensornet.TensorNetEnergies(potential.model)
         self._types = _types(potential)
 
-    def predict(self, batch: Batch, edges: Edges) -> Prediction:
+    def predict_graph(self, batch: Batch, edges: Edges) -> Prediction:
         types = torch.as_tensor(self._types[batch.numbers - 1])
         owners = torch.as_tensor(batch.owners)
         vectors = edges.vectors.to(self._dtype).requires_grad_(True)
@@ -90,7 +90,7 @@ class TensorNetEvaluator(TorchEvaluator):
         return nothing.index_add(0, owners, self._potential.element_refs.property_offset.double()[types])
 
 
-class MatglEvaluator(TorchEvaluator):
+class MatglEvaluator(GraphEvaluator):
     """One graph of all crystals and one call of the potential."""
 
     pairs_on_cpu = 8_000
@@ -102,7 +102,7 @@ class MatglEvaluator(TorchEvaluator):
         self._dtype = next(potential.parameters()).dtype
         self._types = _types(potential)
 
-    def predict(self, batch: Batch, edges: Edges) -> Prediction:
+    def predict_graph(self, batch: Batch, edges: Edges) -> Prediction:
         graph, cells = self._graph(batch, edges)
         nothing = torch.zeros((len(batch), 2), dtype=self._dtype, device=self.device)
         charge = {"total_charge": nothing[:, 0]} if self._potential.calc_charge else {}

@@ -21,7 +21,7 @@ _SIGN = np.array([1, -1, -1, -1, 1, 1, 1, 1, 1, 1])  # by which it is turned whe
 _Array = NDArray[Any]
 
 
-class Messages(torch.autograd.Function):
+class Messages(torch.autograd.Function):  # type: ignore[misc]  # torch has no types here
     """Σ over neighbours j of f(edge, kind of part) × x(j, part).
 
     factors: (m, 3, channels). values: (10, n, channels). first, second: ends of the edges, (m,). Returns (n, 10,
@@ -45,7 +45,7 @@ class Messages(torch.autograd.Function):
         return of_factors, of_values, None, None
 
 
-class Embedding(torch.autograd.Function):
+class Embedding(torch.autograd.Function):  # type: ignore[misc]  # torch has no types here
     """Σ over neighbours j of (own(i) + other(j)) × w(edge, kind of part) × t(edge, part), by channels.
 
     weights: (m, 3, channels). shapes: (m, 10), the parts of the edge's direction, first to second. own, other: (n,
@@ -58,19 +58,18 @@ class Embedding(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(weights, shapes, own, other, first, second)
         sums = own.new_zeros((PARTS, *own.shape))
-        _embed(*_arrays(weights, shapes, own, other, first, second), sums.numpy())
+        _embed(*_arrays(weights, shapes, own, other, first, second, sums))
         return sums
 
     @staticmethod
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         weights, shapes = ctx.saved_tensors[:2]
         of_weights, of_shapes = torch.empty_like(weights), torch.empty_like(shapes)
-        found = (of_weights.numpy(), of_shapes.numpy())
-        _embed_slopes(*_arrays(*ctx.saved_tensors, slopes.contiguous()), *found)
+        _embed_slopes(*_arrays(*ctx.saved_tensors, slopes.contiguous(), of_weights, of_shapes))
         return of_weights, of_shapes, None, None, None, None
 
 
-def _arrays(*tensors: Tensor) -> tuple[_Array, ...]:
+def _arrays(*tensors: Tensor) -> Any:
     return tuple(tensor.detach().numpy() for tensor in tensors)
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from validation.evaluation import Batch, Evaluation, OutOfMemory
+from validation.evaluation import Batch, Evaluation, OutOfMemory, expected_pairs
 from validation.judges.graphs import Edges, Neighbours
 
 _OF_FREE_MEMORY = 0.6  # that a batch may take
@@ -42,9 +42,8 @@ class TorchEvaluator(ABC):
     bytes_a_pair = 60_000.0
 
     def __init__(self, cutoff_ang: float, device: torch.device) -> None:
-        self.device = device
+        self.cutoff_ang, self.device = cutoff_ang, device
         self.potential_s = 0.0
-        self._neighbours = Neighbours(cutoff_ang, device)
 
     @property
     def pairs_at_once(self) -> int:
@@ -56,10 +55,8 @@ class TorchEvaluator(ABC):
         return min(int(_OF_FREE_MEMORY * free / self.bytes_a_pair), _MOST_PAIRS)
 
     def evaluate(self, batch: Batch) -> Evaluation:
-        with _memory_watched(self.device):
-            edges = self._neighbours.edges(batch)
-            with self._memory_measured(2 * len(edges.first)):
-                prediction = self.predict(batch, edges)
+        with _memory_watched(self.device), self._memory_measured(batch):
+            prediction = self.predict(batch)
             stresses = _on_cpu(prediction.stresses)
             return Evaluation(
                 _on_cpu(prediction.energies),
@@ -69,10 +66,11 @@ class TorchEvaluator(ABC):
             )
 
     def forget(self, keys: tuple[int, ...]) -> None:
-        self._neighbours.forget(keys)
+        """It keeps nothing between steps, unless it says otherwise."""
+        del keys
 
     @abstractmethod
-    def predict(self, batch: Batch, edges: Edges) -> Prediction:
+    def predict(self, batch: Batch) -> Prediction:
         """What the potential says, its forward and backward pass within ``self.timed()``."""
 
     @contextmanager
@@ -89,7 +87,8 @@ class TorchEvaluator(ABC):
             torch.cuda.synchronize(self.device)
 
     @contextmanager
-    def _memory_measured(self, pairs: int) -> Iterator[None]:
+    def _memory_measured(self, batch: Batch) -> Iterator[None]:
+        pairs = float(expected_pairs(batch.counts, batch.volumes, self.cutoff_ang).sum())
         if self.device.type != "cuda" or pairs < self.pairs_on_cpu:  # of few pairs the weights' share is too large
             yield
             return
@@ -97,6 +96,24 @@ class TorchEvaluator(ABC):
         before = torch.cuda.memory_allocated(self.device)
         yield
         self.bytes_a_pair = max((torch.cuda.max_memory_allocated(self.device) - before) / pairs, 1.0)
+
+
+class GraphEvaluator(TorchEvaluator):
+    """A potential that is given its neighbours."""
+
+    def __init__(self, cutoff_ang: float, device: torch.device) -> None:
+        super().__init__(cutoff_ang, device)
+        self._neighbours = Neighbours(cutoff_ang, device)
+
+    def predict(self, batch: Batch) -> Prediction:
+        return self.predict_graph(batch, self._neighbours.edges(batch))
+
+    def forget(self, keys: tuple[int, ...]) -> None:
+        self._neighbours.forget(keys)
+
+    @abstractmethod
+    def predict_graph(self, batch: Batch, edges: Edges) -> Prediction:
+        """``predict`` with the batch's neighbours."""
 
 
 def by_vectors(batch: Batch, edges: Edges, energies: Tensor, slopes: Tensor) -> Prediction:
