@@ -113,9 +113,14 @@ class Flight:
         return min(self._fixed_pairs or self._evaluator.pairs_at_once, self._fitting_pairs)
 
     @property
+    def room(self) -> float:
+        """Neighbours (directed pairs within the cutoff) that there is room for; negative where somebody has to wait."""
+        return self.pairs_at_once - self._aboard.pairs - sum(one.pairs for one in self._waiting)
+
+    @property
     def hungry(self) -> bool:
-        """Whether nobody waits to come aboard, so that more should be added."""
-        return not self._waiting
+        """Whether there is room for more than those who wait already."""
+        return self.room >= 0
 
     @property
     def unfinished(self) -> list[Hashable]:

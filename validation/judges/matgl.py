@@ -60,7 +60,7 @@ def evaluator(potential: Any, device: torch.device) -> GraphEvaluator:
 class TensorNetEvaluator(GraphEvaluator):
     """TensorNet on a CPU, by ``validation.judges.tensornet``."""
 
-    pairs_on_cpu = 8_000
+    pairs_on_cpu = 4_000
 
     def __init__(self, potential: Any, device: torch.device) -> None:
         super().__init__(float(potential.model.cutoff), device)
@@ -93,7 +93,7 @@ class TensorNetEvaluator(GraphEvaluator):
 class MatglEvaluator(GraphEvaluator):
     """One graph of all crystals and one call of the potential."""
 
-    pairs_on_cpu = 8_000
+    pairs_on_cpu = 4_000
     bytes_a_pair = 40_000.0
 
     def __init__(self, potential: Any, device: torch.device) -> None:

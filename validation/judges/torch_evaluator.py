@@ -38,7 +38,7 @@ class TorchEvaluator(ABC):
     takes on a GPU; what is measured there replaces it.
     """
 
-    pairs_on_cpu = 10_000
+    pairs_on_cpu = 4_000
     bytes_a_pair = 60_000.0
 
     def __init__(self, cutoff_ang: float, device: torch.device) -> None:
