@@ -16,7 +16,7 @@ _MADE = 400
 
 
 def crystals(count: int, elements: Set[str]) -> tuple[list[Crystal], bool]:
-    """At most ``count`` primitive cells of at most MAX_ATOMS atoms of these elements, and whether they are of the corpus.
+    """At most ``count`` primitive cells of at most MAX_ATOMS atoms of these elements; whether they are of the corpus.
 
     Spread over the corpus; made here where there is none.
     """

@@ -6,7 +6,6 @@ import contextlib
 import io
 from typing import Any
 
-import numpy as np
 import torch
 from chgnet.model import CHGNet
 from chgnet.model.dynamics import CHGNetCalculator
@@ -17,7 +16,7 @@ from hull.entries import SYMBOLS
 from validation.evaluation import Batch
 from validation.judges.graphs import Edges
 from validation.judges.judge import Judge, package_versions, weights_sha256
-from validation.judges.torch_evaluator import GraphEvaluator, Prediction
+from validation.judges.torch_evaluator import GraphEvaluator, Prediction, by_vectors
 
 _UNTRAINED = {"Po", "At", "Rn", "Fr", "Ra"}
 _LARGEST_NUMBER = 94
@@ -59,70 +58,45 @@ class ChgnetEvaluator(GraphEvaluator):
         converter = network.graph_converter
         super().__init__(float(converter.atom_graph_cutoff), device)
         self._network = network
+        self._dtype = next(network.parameters()).dtype
         self._bond_cutoff_ang = float(converter.bond_graph_cutoff)
 
     def predict_graph(self, batch: Batch, edges: Edges) -> Prediction:
         numbers = torch.as_tensor(batch.numbers, device=self.device)
         owners = torch.as_tensor(batch.owners, device=self.device)
-        cells = torch.as_tensor(batch.cells, dtype=torch.float32, device=self.device)
-        frac = np.linalg.solve(batch.cells.transpose(0, 2, 1)[batch.owners], batch.positions[:, :, None])[:, :, 0]
-        places = torch.as_tensor(frac, dtype=torch.float32, device=self.device)
-        ends, offsets = edges.both_ways()
-        angles = _angles(ends, self._lengths(batch, edges) < self._bond_cutoff_ang)
         counts = torch.as_tensor(batch.counts, device=self.device)
+        ends, _ = edges.both_ways()
+        short = torch.linalg.norm(edges.vectors, dim=1) < self._bond_cutoff_ang
+        angles = _angles(ends, short.repeat_interleave(2))
+        vectors = edges.vectors.to(self._dtype).requires_grad_(True)
         with self.timed():
-            strains = torch.zeros_like(cells, requires_grad=True)
-            strained = cells + cells @ strains
-            positions = torch.bmm(places[:, None, :], strained[owners])[:, 0]
-            graph = self._graph(numbers, owners, positions, strained, ends, offsets.float(), angles)
+            graph = self._graph(numbers, owners, vectors, ends, angles)
             found = self._network._compute(graph, compute_magmom=True)
             energies = found["e"] * counts
-            slopes = torch.autograd.grad(energies.sum(), [positions, strains])
-        references = self._references(numbers, owners, counts)
-        volumes = torch.as_tensor(batch.volumes, device=self.device)[:, None, None]
-        return Prediction(
-            energies.detach().double() + references,
-            -slopes[0],
-            slopes[1].double() / volumes,
-            {"magmoms": torch.cat(found["m"]).detach()},
-        )
+            (slopes,) = torch.autograd.grad(energies.sum(), [vectors])
+        energies = energies.detach().double() + self._references(numbers, owners, counts)
+        return by_vectors(batch, edges, energies, slopes, {"magmoms": torch.cat(found["m"]).detach()})
 
-    def _lengths(self, batch: Batch, edges: Edges) -> Tensor:
-        """Of each edge, Å, in double precision as CHGNet's converter has them; both ways."""
-        positions = torch.as_tensor(batch.positions, device=self.device)
-        cells = torch.as_tensor(batch.cells, device=self.device)
-        shifts = torch.bmm(edges.offsets[:, None, :], cells[edges.owners])[:, 0]
-        apart = positions[edges.second] - positions[edges.first] + shifts
-        return torch.linalg.norm(apart, dim=1).repeat_interleave(2)
+    def _graph(self, numbers: Tensor, owners: Tensor, vectors: Tensor, ends: Tensor, angles: Tensor) -> BatchedGraph:
+        """What CHGNet makes of single graphs. ends: (2, 2m), a bond and its reverse next to each other.
 
-    def _graph(
-        self,
-        numbers: Tensor,
-        owners: Tensor,
-        positions: Tensor,
-        cells: Tensor,
-        ends: Tensor,
-        offsets: Tensor,
-        angles: Tensor,
-    ) -> BatchedGraph:
-        """What CHGNet makes of single graphs. ends: (2, 2m), a bond and its reverse next to each other."""
-        bonds = torch.arange(ends.shape[1] // 2, device=self.device)
-        shifts = torch.bmm(offsets[:, None, :], cells[owners[ends[0]]])[:, 0]
-        vectors = positions[ends[0]] - positions[ends[1]] - shifts
+        vectors: Å, (m, 3), from first to second; CHGNet's own point from the neighbour to the centre.
+        """
         lengths = torch.linalg.norm(vectors, dim=1)
-        units = vectors / lengths[:, None]
+        once = vectors / lengths[:, None]
+        units = torch.stack([-once, once], dim=1).view(-1, 3)
         expansion, angle_expansion = self._network.bond_basis_expansion, self._network.angle_basis_expansion
-        once = lengths[::2]
+        bonds = torch.arange(len(vectors), device=self.device)
         return BatchedGraph(
             atomic_numbers=numbers,
-            bond_bases_ag=expansion.rbf_expansion_ag(once),
-            bond_bases_bg=expansion.rbf_expansion_bg(once),
+            bond_bases_ag=expansion.rbf_expansion_ag(lengths),
+            bond_bases_bg=expansion.rbf_expansion_bg(lengths),
             angle_bases=angle_expansion(units[angles[1]], units[angles[2]]) if angles.shape[1] else torch.tensor([]),
             batched_atom_graph=ends.T,
             batched_bond_graph=torch.stack([angles[0], angles[1] // 2, angles[2] // 2], dim=1),
             atom_owners=owners,
             directed2undirected=bonds.repeat_interleave(2),
-            atom_positions=[positions],
+            atom_positions=[],
             strains=[],
             volumes=[],
         )

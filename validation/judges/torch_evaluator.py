@@ -116,15 +116,17 @@ class GraphEvaluator(TorchEvaluator):
         """``predict`` with the batch's neighbours."""
 
 
-def by_vectors(batch: Batch, edges: Edges, energies: Tensor, slopes: Tensor) -> Prediction:
-    """Forces and stresses from dE/d(vector of an edge), eV/Å, (m, 3); energies: eV, (b,)."""
+def by_vectors(
+    batch: Batch, edges: Edges, energies: Tensor, slopes: Tensor, sites: Mapping[str, Tensor] | None = None
+) -> Prediction:
+    """Forces and stresses from dE/d(vector of an edge), eV/Å, (m, 3). energies: eV, (b,). sites: see Prediction."""
     slopes = slopes.double()
     forces = torch.zeros((len(batch.numbers), 3), dtype=torch.float64, device=slopes.device)
     forces.index_add_(0, edges.first, slopes).index_add_(0, edges.second, -slopes)
     virials = torch.zeros((len(batch), 9), dtype=torch.float64, device=slopes.device)
     virials.index_add_(0, edges.owners, (edges.vectors[:, :, None] * slopes[:, None, :]).view(-1, 9))
     volumes = torch.as_tensor(batch.volumes, device=slopes.device)[:, None, None]
-    return Prediction(energies, forces, virials.view(-1, 3, 3) / volumes)
+    return Prediction(energies, forces, virials.view(-1, 3, 3) / volumes, sites or {})
 
 
 def _on_cpu(values: Tensor) -> NDArray[np.float64]:
