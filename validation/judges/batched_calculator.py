@@ -27,8 +27,10 @@ class BatchedCalculator(Calculator):  # type: ignore[misc]  # ASE has no types
         super().calculate(atoms, properties or ["energy"], system_changes)
         given = self.atoms
         first, cells = np.array([0, len(given)]), given.cell.array[None]
-        found = self._evaluator.evaluate(Batch(first, given.numbers, given.positions, cells, (_KEY,)))
-        self._evaluator.forget((_KEY,))
+        try:
+            found = self._evaluator.evaluate(Batch(first, given.numbers, given.positions, cells, (_KEY,)))
+        finally:
+            self._evaluator.forget((_KEY,))
         energy = float(found.energies[0])
         stress = full_3x3_to_voigt_6_stress(found.stresses[0])
         self.results = {

@@ -83,7 +83,7 @@ class TensorNetEnergies:
         factors = layer.act(linear(basis, *last)) * fade
         x = x / (self._norm_of(x) + 1)
         y = _mixed(x, layer.linears_tensor[:3])
-        messages = Messages.apply(factors.view(len(basis), 3, -1), y, first, second)
+        messages = Messages.apply(factors.view(len(basis), 3, y.shape[2]), y, first, second)
         product = self._product(y, messages)
         product = product + (self._product(messages, y) if layer.equivariance_invariance_group == "O(3)" else product)
         product = product / (self._norm_of(product) + 1)
