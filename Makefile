@@ -24,7 +24,7 @@ $(VENV)/.runtime: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements.txt requirements-dev.txt | $(BIN)/python
+$(VENV)/.dev: requirements.txt requirements-torchsim.txt requirements-dev.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/.runtime
 
@@ -33,8 +33,8 @@ $(VENV)/.hull: $(VENV)/.runtime $(wildcard hull/*.py)
 	$(BIN)/python -m hull
 	@touch $@
 
-# the same for what structures are read, checked and compared with
-$(VENV)/.kernels: $(VENV)/.hull $(wildcard validation/*.py)
+# the same for what structures are read, checked, compared and relaxed with
+$(VENV)/.kernels: $(VENV)/.hull $(wildcard validation/*.py validation/judges/*.py)
 	$(BIN)/python -m validation.compiling
 	@touch $@
 

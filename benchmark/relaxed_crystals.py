@@ -12,7 +12,6 @@ from validation.rules import Rejected, Rules
 
 MAX_ATOMS = 20
 _RULES = Rules(max_atoms=200)
-_MADE = 400
 
 
 def crystals(count: int, elements: Set[str]) -> tuple[list[Crystal], bool]:
@@ -21,7 +20,7 @@ def crystals(count: int, elements: Set[str]) -> tuple[list[Crystal], bool]:
     Spread over the corpus; made here where there is none.
     """
     files = corpus()
-    found = list(_small(files or made(_MADE), elements))
+    found = list(_small(files or made(4 * count)[: 4 * count], elements))
     stride = max(len(found) // count, 1)
     return found[::stride][:count], bool(files)
 

@@ -69,6 +69,15 @@ class Embedding(torch.autograd.Function):  # type: ignore[misc]  # torch has no 
         return of_weights, of_shapes, None, None, None, None
 
 
+def compile_kernels() -> None:
+    """In single precision, as potentials come."""
+    values = torch.ones(PARTS, 2, 4, requires_grad=True)
+    weights, shapes = torch.ones(1, 3, 4, requires_grad=True), torch.ones(1, PARTS, requires_grad=True)
+    channels, ends = torch.ones(2, 4), (torch.tensor([0]), torch.tensor([1]))
+    Messages.apply(weights, values, *ends).sum().backward()
+    Embedding.apply(weights, shapes, channels, channels, *ends).sum().backward()
+
+
 def _arrays(*tensors: Tensor) -> Any:
     return tuple(tensor.detach().numpy() for tensor in tensors)
 
