@@ -14,6 +14,7 @@ from validation.evaluation import Batch
 from validation.flight import Relaxed, relax_batch
 from validation.judges.ase_evaluator import AseEvaluator
 from validation.judges.chgnet import ChgnetEvaluator
+from validation.judges.chgnet_layers import understands
 from validation.judges.matgl import MatglEvaluator, TensorNetEvaluator
 from validation.potentials import load_judge, matgl_judge
 from validation.rules import RelaxationSettings
@@ -233,3 +234,16 @@ def test_the_canary_sings_through_the_batch(chgnet):
 
     assert check(dataclasses.replace(chgnet, batched=Counting())).passed
     assert max(calls) == 3
+
+
+@pytest.mark.parametrize("checkpoint", ["0.2.0", "0.3.0", "r2scan"])
+def test_chgnets_layers_arranged_otherwise_are_its_own_to_the_last_digits(checkpoint):
+    network = load_judge("chgnet", checkpoint, threads=1).calculator.model.double()
+    theirs = ChgnetEvaluator(network, CPU)
+    theirs._network = network
+
+    found, expected = (evaluate(evaluator, *SOME) for evaluator in (ChgnetEvaluator(network, CPU), theirs))
+
+    assert understands(network)
+    agree(found, expected, batch_of(*SOME).counts, DOUBLE)
+    assert found.sites["magmoms"] == pytest.approx(expected.sites["magmoms"], abs=1e-9)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hull.entries import SYMBOLS
 from validation.evaluation import Batch
+from validation.judges.chgnet_layers import rearranged, understands
 from validation.judges.graphs import Edges
 from validation.judges.judge import Judge, package_versions, weights_sha256
 from validation.judges.torch_evaluator import GraphEvaluator, Prediction, by_vectors
@@ -57,7 +58,7 @@ class ChgnetEvaluator(GraphEvaluator):
     def __init__(self, network: Any, device: torch.device) -> None:
         converter = network.graph_converter
         super().__init__(float(converter.atom_graph_cutoff), device)
-        self._network = network
+        self._network = rearranged(network) if understands(network) else network
         self._dtype = next(network.parameters()).dtype
         self._bond_cutoff_ang = float(converter.bond_graph_cutoff)
 
