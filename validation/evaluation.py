@@ -130,7 +130,8 @@ def expected_pairs(counts: _Ints, volumes: _Floats, cutoff_ang: float) -> _Float
 
     counts: atoms, (b,). volumes: Å³, (b,).
     """
-    return np.maximum(counts**2 / volumes * (4 / 3 * math.pi * cutoff_ang**3), 1.0)
+    with np.errstate(divide="ignore"):  # a cell without volume is refused later, with its reason
+        return np.maximum(counts**2 / volumes * (4 / 3 * math.pi * cutoff_ang**3), 1.0)
 
 
 def site_properties(results: Mapping[str, Any], n_atoms: int) -> dict[str, NDArray[np.float64]]:

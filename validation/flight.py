@@ -183,7 +183,7 @@ class Flight:
         """Whose cells are beyond what a judge may be asked, and why."""
         volumes, starts = self._aboard.volumes()
         sizes = self._aboard.counts
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
             change = np.abs(np.log(volumes / starts)) <= np.log(MAX_VOLUME_CHANGE)
             fine = change & (volumes >= MIN_VOLUME_PER_ATOM_ANG3 * sizes)
         return {
