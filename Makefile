@@ -25,7 +25,7 @@ $(VENV)/.runtime: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+$(VENV)/.dev: requirements-dev.txt requirements-torchsim.txt $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
@@ -34,8 +34,8 @@ $(VENV)/.hull: $(VENV)/.runtime $(wildcard hull/*.py)
 	$(BIN)/python -m hull
 	@touch $@
 
-# the same for what structures are read, checked and compared with
-$(VENV)/.kernels: $(VENV)/.runtime $(wildcard validation/*.py hull/*.py)
+# the same for what structures are read, checked, compared and relaxed with
+$(VENV)/.kernels: $(VENV)/.runtime $(wildcard validation/*.py validation/judges/*.py hull/*.py)
 	$(BIN)/python -m validation.compiling
 	@touch $@
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from validation import fire
 from validation.crystal import Crystal
 from validation.fingerprint import Limits, near, stacked
 from validation.fitting import may_fit
@@ -37,6 +38,18 @@ def compile_kernels() -> None:
     _compare(crystal)
 
 
+def compile_potentials() -> None:
+    """What relaxing takes besides; it imports torch."""
+    from validation.judges import pairs, tensor_messages  # late: torch takes seconds, and most callers need none
+
+    logs, state = np.zeros((1, 3, 3)), fire.new_state(1)
+    cell, places = 4.0 * np.eye(3), np.zeros((1, 3))
+    moved = (places, logs, np.zeros((1, 3)), np.zeros((1, 3, 3)), state)
+    fire.step(np.array([0, 1]), np.ones((1, 3)), np.ones((1, 3, 3)), np.ones(1), fire.deformations(logs), *moved)
+    pairs.half_pairs(cell, places, 5.0)
+    tensor_messages.compile_kernels()
+
+
 def _compare(crystal: Crystal) -> None:
     """With a cell twice as large, in which there is something to reduce."""
     doubled = Crystal.of(
@@ -55,6 +68,9 @@ def _compare(crystal: Crystal) -> None:
 
 if __name__ == "__main__":
     started = time.perf_counter()
-    print("compiling what structures are checked and compared with (once after an installation) ...", flush=True)
+    print(
+        "compiling what structures are checked, compared and relaxed with (once after an installation) ...", flush=True
+    )
     compile_kernels()
+    compile_potentials()
     print(f"compiled in {time.perf_counter() - started:.0f} s")

@@ -2,6 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
@@ -42,5 +44,39 @@ assert compiled() == before, (before, compiled())
 
 def test_after_compiling_ahead_nothing_is_left_to_compile():
     done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+RELAXING = """
+import numpy as np, torch
+from matgl.apps.pes import Potential
+from matgl.models import TensorNet
+from validation import fire
+from validation.compiling import compile_potentials
+from validation.crystal import Crystal
+from validation.flight import relax_batch
+from validation.judges import pairs, tensor_messages
+from validation.potentials import matgl_judge
+from validation.rules import RelaxationSettings
+
+def compiled():
+    kernels = [item for module in (fire, pairs, tensor_messages) for item in vars(module).values()]
+    return {kernel.__name__: len(kernel.signatures) for kernel in kernels if hasattr(kernel, "signatures")}
+
+assert not any(compiled().values()), "something compiles at import"
+compile_potentials()
+before = compiled()
+judge = matgl_judge(Potential(TensorNet(element_types=("Na", "Cl"), units=16, is_intensive=False)), "random")
+salt = Crystal.of(4.0 * np.eye(3), [[0, 0, 0], [0.5, 0.5, 0.4]], [11, 17])
+ended = list(relax_batch([(0, salt), (1, salt)], judge, RelaxationSettings(fmax_ev_per_ang=0.0, max_steps=3)))
+assert [end.relaxation.steps for end in ended] == [3, 3]
+assert compiled() == before, (before, compiled())
+"""
+
+
+@pytest.mark.potential
+def test_after_compiling_ahead_nothing_is_left_to_compile_for_relaxing():
+    done = subprocess.run([sys.executable, "-c", RELAXING], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
