@@ -7,7 +7,7 @@ from functools import partial
 from django.db.models import QuerySet
 
 from hull.entries import Formula
-from philately.domain.relax import judge_of, settings_of
+from philately.domain.judges import judge_of, settings_of
 from philately.domain.releases import release_of
 from philately.domain.turns import arrival_of, waiting_of
 from philately.models import Candidate, Phase, Placement, Run

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from philately.domain.files import storable
@@ -34,23 +34,9 @@ def new_token() -> str:
     return uuid4().hex
 
 
-def claim(ids: list[int], source: CandidateState, target: CandidateState) -> str:
-    """Take those of the candidates that are still in ``source``; they carry the token that comes back."""
-    token = new_token()
-    move(Candidate.objects.filter(pk__in=ids), source, target, lease=token, lease_until=lease_end())
-    return token
-
-
-def begin(candidate: Candidate) -> bool:
-    """Count an attempt at a claimed candidate; False where the claim is lost.
-
-    Not counted when claiming: one candidate that kills its worker must not use up the attempts of its neighbours.
-    """
-    mine = Candidate.objects.filter(pk=candidate.pk, lease=candidate.lease)
-    if mine.update(attempts=F("attempts") + 1, lease_until=lease_end()) != 1:
-        return False
-    candidate.attempts += 1
-    return True
+def claim(ids: list[int], source: CandidateState, target: CandidateState, *, token: str, **fields: Any) -> None:
+    """Take those of the candidates that are still in ``source``; they carry the token then."""
+    move(Candidate.objects.filter(pk__in=ids), source, target, lease=token, lease_until=lease_end(), **fields)
 
 
 def renew(token: str) -> int:

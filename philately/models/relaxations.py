@@ -16,6 +16,8 @@ class RelaxationFact(models.Model):
     energy_per_atom = models.FloatField(null=True, help_text="eV/atom; none where the relaxation exploded")
     fmax_ev_per_ang = models.FloatField(null=True)
     smax_ev_per_ang3 = models.FloatField(null=True)
+    rmsd_ang = models.FloatField(null=True, help_text="how far the atoms moved within the cell")
+    volume_change = models.FloatField(null=True, help_text="relative to the initial structure")
     steps = models.PositiveIntegerField()
     seconds = models.FloatField()
     space_group_number = models.PositiveSmallIntegerField(null=True)
@@ -38,6 +40,9 @@ class RelaxationGeometry(models.Model):
     forces = models.BinaryField(help_text="float64, (n, 3), eV/Å")
     stress = models.BinaryField(help_text="float64, (6,), eV/Å³, Voigt order of ASE")
     history = models.BinaryField(help_text="float32, (k, 3): eV/atom, eV/Å, eV/Å³ of each step")
+
+    magmoms = models.BinaryField(null=True, help_text="float32, (n,), μB, where the judge gives them")
+    charges = models.BinaryField(null=True, help_text="float32, (n,), e, where the judge gives them")
 
     def __str__(self) -> str:
         return f"geometry of {self.relaxation}"

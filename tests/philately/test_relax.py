@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from django.db.models import F
+from django.urls import reverse
 from driving import cif as cif_of
 from driving import ordered_alloy, read_all, season_on, submit
 from facts import Killed, add_candidate, before_statement, bells, kill, let_expire, long_ago
 
 from philately import tasks
-from philately.domain import relax as relaxing
-from philately.domain.relax import judge_of, relax_some
+from philately.domain import judges
+from philately.domain.judges import judge_of
+from philately.domain.relax import InHand, relax_some
 from philately.domain.seasons import join
 from philately.domain.sweep import sweep
 from philately.models import Candidate, RelaxationFact, Scale, Season
@@ -111,7 +113,7 @@ def test_a_judge_with_other_weights_is_refused_written_down_and_nothing_claimed(
     scale.digest = scale_digest(scale.identity)
     scale.save()
 
-    with pytest.raises(relaxing.WrongScale):
+    with pytest.raises(judges.WrongScale):
         relax_some(scale.pk)
 
     scale.refresh_from_db()
@@ -155,17 +157,62 @@ def test_while_a_judge_is_refused_one_bell_a_round_rings_for_it(waiting, setting
     assert bells("relax") == [("relax", waiting.season.scale_id)]
 
 
+def _in_hand(season):
+    return InHand(season.scale, *judge_of(season.scale_id))
+
+
+def _arrivals(in_hand):
+    return sorted(candidate.arrival for candidate in in_hand._held.values())
+
+
 def test_a_helping_is_as_many_atoms_as_allowed_in_order_of_arrival_and_one_at_least(participant, settings):
     settings.RELAX_CLAIM_ATOMS = 9
     arrivals = [add_candidate(participant, CU3AU, state=S.PARSED).arrival for _ in range(3)]
+    first, second, third = (_in_hand(participant.season) for _ in range(3))
 
-    helping = relaxing._claim_helping(participant.season.scale_id)
+    first.claim()
     settings.RELAX_CLAIM_ATOMS = 1
-    one = relaxing._claim_helping(participant.season.scale_id)
+    second.claim()
+    third.claim()
 
-    assert [candidate.arrival for candidate in helping] == arrivals[:2]
-    assert [candidate.arrival for candidate in one] == arrivals[2:]
-    assert relaxing._claim_helping(participant.season.scale_id) == []
+    assert [_arrivals(one) for one in (first, second, third)] == [arrivals[:2], arrivals[2:], []]
+
+
+def test_what_was_under_the_hands_of_two_dead_workers_is_relaxed_alone(participant):
+    """In order of arrival all the same: the others before it are finished first."""
+    alloys = [ordered_alloy("Cu", "Au", lattice_ang=lattice_ang) for lattice_ang in (3.68, 3.7, 3.72)]
+    before, suspect, after = (add_candidate(participant, alloy, state=S.PARSED) for alloy in alloys)
+    Candidate.objects.filter(pk=suspect.pk).update(attempts=2)
+    in_hand, helpings = _in_hand(participant.season), []
+    while Candidate.objects.filter(state=S.PARSED).exists():
+        in_hand.claim()
+        helpings.append(_arrivals(in_hand))
+        in_hand.step()
+        assert in_hand.hungry is (suspect.pk not in in_hand._held)
+        while len(in_hand):
+            in_hand.step()
+
+    assert helpings == [[before.arrival], [suspect.arrival], [after.arrival]]
+    assert set(Candidate.objects.values_list("state", "attempts")) == {(S.RELAXED, 0)}
+
+
+def test_a_worker_turns_to_another_scale_when_structures_wait_there(participant, settings):
+    settings.RELAX_TURN_S = 0
+    mine = [add_candidate(participant, CU3AU, state=S.PARSED) for _ in range(2)]
+    settings.RELAX_CLAIM_ATOMS = 1
+    scale = Scale.objects.get()
+    other = Scale.objects.create(judge="emt", digest="o" * 64, name="other", identity=scale.identity)
+    away = Season.objects.get()
+    away.pk, away.slug, away.scale, away.official_run = None, "away", other, None
+    away.save()
+
+    assert relax_some(scale.pk)
+    assert set(Candidate.objects.values_list("state", flat=True)) == {S.RELAXED}
+
+    Candidate.objects.filter(pk=mine[0].pk).update(season=away, state=S.PARSED)
+    Candidate.objects.filter(pk=mine[1].pk).update(state=S.PARSED, relaxation=None)
+    assert relax_some(scale.pk)
+    assert Candidate.objects.filter(state=S.PARSED).count() == 2
 
 
 def test_told_to_stop_everything_goes_back_without_counting_an_attempt(participant):
@@ -202,11 +249,12 @@ def test_a_worker_that_lost_its_lease_commits_nothing(participant, settings):
 
 
 def test_a_lease_lost_during_the_last_step_leaves_the_fact_and_commits_nothing(waiting):
-    judge, canary = judge_of(waiting.season.scale_id)
-    (mine,) = relaxing._claim_helping(waiting.season.scale_id)
+    in_hand = _in_hand(waiting.season)
+    in_hand.claim()
     Candidate.objects.update(lease="another")
 
-    relaxing._relax_one(mine, judge, canary, lambda: False)
+    while len(in_hand):
+        in_hand.step()
 
     waiting.refresh_from_db()
     assert (waiting.state, waiting.lease, waiting.relaxation) == (S.RELAXING, "another", None)
@@ -317,6 +365,21 @@ def test_the_task_rings_again_while_there_is_work_and_then_stops(waiting, django
 
 
 def test_the_settings_of_a_scale_are_read_back_as_they_were_written(season):
-    how = relaxing.settings_of(season.scale)
+    how = judges.settings_of(season.scale)
 
     assert dataclasses.asdict(how) == season.scale.identity["relaxation"]
+
+
+def test_how_far_atoms_and_cell_moved_is_kept_and_shown_to_its_owner(client, waiting):
+    _all(waiting.season)
+    client.force_login(waiting.batch.owner.user)
+
+    text = client.get(reverse("candidate", args=[waiting.pk])).content.decode()
+
+    waiting.refresh_from_db()
+    fact = waiting.relaxation
+    relaxed, initial = Crystal.unpack(fact.geometry.crystal), Crystal.unpack(waiting.detail.geometry)
+    assert fact.volume_change == pytest.approx(relaxed.volume / initial.volume - 1)
+    assert 0 <= fact.rmsd_ang < 0.02  # every atom sits where symmetry holds it
+    assert f"{fact.steps} steps; atoms moved by {fact.rmsd_ang:.3f} Å" in text
+    assert f"volume by {100 * fact.volume_change:.1f} %" in text
