@@ -77,8 +77,6 @@ class InHand:
     @property
     def hungry(self) -> bool:
         """Whether more should be claimed."""
-        if any(candidate.attempts > _SUSPECT for candidate in self._held.values()):
-            return False
         return self._flight.hungry and time.monotonic() >= self._look_again_at
 
     def claim(self) -> None:
@@ -101,6 +99,8 @@ class InHand:
 
         In order of arrival and not of size: nothing is padded, and those who came first are waited for.
         """
+        if any(candidate.attempts > _SUSPECT for candidate in self._held.values()):
+            return []
         waiting = _waiting(self._scale.pk).order_by("arrival").values_list("pk", "n_atoms", "attempts")
         helping: list[int] = []
         atoms = 0
