@@ -251,6 +251,17 @@ class ScoreEntryAdmin(ReadOnly):
         return entry.member.user.username
 
 
+@admin.register(models.AcceptedJudge)
+class AcceptedJudgeAdmin(ReadOnly):
+    """May be deleted, so that other values can be accepted for the same weights."""
+
+    list_display = ("id", "name", "model", "device", "created_at")
+    search_fields = ("name", "model")
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return bool(request.user.has_perm("philately.delete_acceptedjudge"))
+
+
 @admin.register(models.Lock)
 class LockAdmin(ReadOnly):
     list_display = ("name", "token", "until")

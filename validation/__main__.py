@@ -1,4 +1,4 @@
-"""``python -m validation check FILES…``: what a season would say of one's own structures."""
+"""``python -m validation check FILES…``: what a season would say of one's own structures. And what else there is."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from hull.entries import ATOMIC_NUMBER
+from validation import shard_command
 from validation.check_reports import JsonReport, ParquetReport, Report, Summary, heading, row
 from validation.checking import CheckedStructure, check_files, default_elements, mark_duplicates
 from validation.potentials import judge_names, load_judge
@@ -47,6 +48,11 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status; argparse ends the process with 2 where the command line is not understood."""
     options = _parser().parse_args(arguments)
+    status: int = options.run(options)
+    return status
+
+
+def _check(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         try:
             command = _Command(
@@ -94,7 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--exact", action="store_true", help="duplicates: exact copies only, as seasons compare before relaxation")
     add("--no-duplicates", action="store_true", help="do not compare them; lines then come as structures are read")
     add("--quiet", action="store_true", help="the summary only")
-    check.set_defaults(error=check.error)
+    check.set_defaults(run=_check, error=check.error)
+    shard_command.add_to(commands)
     return parser
 
 

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -13,6 +13,7 @@ from django.core.files.uploadedfile import UploadedFile
 from philately.models import Shard
 
 _CHUNK = 1 << 20
+_Item = TypeVar("_Item")
 
 if TYPE_CHECKING:
     Upload = UploadedFile[Any]
@@ -156,6 +157,6 @@ def storable(text: str) -> str:
     return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
-def chunks(items: list[int], size: int) -> Iterator[list[int]]:
+def chunks(items: list[_Item], size: int) -> Iterator[list[_Item]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -4,15 +4,12 @@ from functools import lru_cache
 
 from django.conf import settings
 
-from philately.models import Scale
-from validation.canary import CanaryDied, CanaryResult, check
+from philately.models import AcceptedJudge, Scale
+from validation.canary import CanaryDied, CanaryResult, Expected, check
 from validation.potentials import Judge, load_judge
+from validation.provenance import provenance, values_of, written
 from validation.rules import RelaxationSettings
-from validation.scales import scale_digest, scale_of
-
-
-class WrongScale(Exception):
-    """The judge that was loaded is not the one whose scale the season uses."""
+from validation.scales import WrongScale, scale_digest, scale_of
 
 
 @lru_cache(maxsize=2)
@@ -20,7 +17,7 @@ def judge_of(scale_id: int) -> tuple[Judge, CanaryResult]:
     """The scale's judge and what its canary gave. Raises CanaryDied or WrongScale."""
     scale = Scale.objects.get(pk=scale_id)
     judge = load_judge(scale.judge, scale.model, threads=settings.RELAX_THREADS)
-    result = check(judge)
+    result = checked(judge)
     found = scale_digest(scale_of(judge, settings_of(scale)))
     if found != scale.digest:
         raise WrongScale(
@@ -44,16 +41,51 @@ def settings_of(scale: Scale) -> RelaxationSettings:
     return RelaxationSettings(**scale.identity["relaxation"])
 
 
-def provenance(judge: Judge, canary: CanaryResult) -> dict[str, object]:
-    """By what a relaxation was made, beside its scale."""
-    return {
-        "device": judge.device,
-        "versions": judge.versions,
-        "canary": {
-            row.crystal: {"lattice_ang": row.found.lattice_ang, "energy_per_atom": row.found.energy_per_atom}
-            for row in canary.rows
+def checked(judge: Judge) -> CanaryResult:
+    """What its canary gave, by the values accepted here where none are registered. Raises CanaryDied."""
+    return check(judge, accepted_values(judge.identity()))
+
+
+class NotAcceptable(Exception):
+    """A judge whose values cannot be kept; the message says why."""
+
+
+def accept(judge: Judge, canary: CanaryResult) -> None:
+    """Keep what its canary found, for weights without registered values; once for the same ones.
+
+    Raises NotAcceptable where the canary did not pass.
+    """
+    if not canary.passed:
+        raise NotAcceptable(f"the judge {judge.name} is refused, {canary.problem}")
+    identity = judge.identity()
+    AcceptedJudge.objects.get_or_create(
+        digest=scale_digest(identity),
+        defaults={
+            "name": judge.name,
+            "model": judge.model,
+            "identity": identity,
+            "canary": written({row.crystal: row.found for row in canary.rows}),
+            "device": judge.device,
+            "versions": judge.versions,
         },
-    }
+    )
 
 
-__all__ = ["CanaryDied", "WrongScale", "judge_of", "loaded", "provenance", "settings_of"]
+def accepted_values(identity: dict[str, str]) -> dict[str, Expected] | None:
+    """What an organiser accepted for these weights with ``register_judge``, where one did."""
+    row = AcceptedJudge.objects.filter(digest=scale_digest(identity)).first()
+    return None if row is None else values_of(row.canary)
+
+
+__all__ = [
+    "CanaryDied",
+    "NotAcceptable",
+    "WrongScale",
+    "accept",
+    "accepted_values",
+    "checked",
+    "judge_of",
+    "loaded",
+    "provenance",
+    "settings_of",
+]

@@ -2,6 +2,7 @@
 
 from philately.models.audits import HullAudit
 from philately.models.batches import Batch, Candidate, CandidateDetail, Shard
+from philately.models.judges import AcceptedJudge
 from philately.models.likenesses import Fit, InitialFingerprint, RelaxedFingerprint
 from philately.models.locks import Lock
 from philately.models.people import ApiKey, Membership, User
@@ -12,6 +13,7 @@ from philately.models.uploads import DryRun, ResumableUpload
 from philately.models.withdrawals import Withdrawal
 
 __all__ = [
+    "AcceptedJudge",
     "ApiKey",
     "Batch",
     "Candidate",

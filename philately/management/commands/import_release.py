@@ -8,8 +8,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from hull.reference import Coverage, DamagedRelease, read_release, write_release
+from philately.domain.judges import checked
 from philately.domain.releases import import_release
-from validation.canary import CanaryDied, check
+from validation.canary import CanaryDied
 from validation.potentials import Judge, judge_names, load_judge
 from validation.releasing import ReleaseRefused, read_sources, relax_release
 from validation.rules import RelaxationSettings, Rules
@@ -55,7 +56,7 @@ class Command(BaseCommand):
     def _on_scale(self, path: Path, options: dict[str, Any]) -> Path:
         """The file itself where it is a release on this judge's scale, else a new one with everything relaxed again."""
         judge = load_judge(options["judge"], options["model"])
-        check(judge)
+        checked(judge)
         how = RelaxationSettings()
         if path.suffix == ".parquet" and _states_scale(path, judge, how):
             return path
