@@ -124,7 +124,7 @@ class Crystal:
     def unpack(cls, blob: bytes | memoryview) -> Crystal:
         """Raises ValueError where the bytes are not those of ``pack``."""
         blob = bytes(blob)
-        if blob[:4] != _PACK_MAGIC:
+        if blob[:4] != _PACK_MAGIC or len(blob) < 8:
             raise ValueError("these bytes are not a packed crystal")
         (n_sites,) = struct.unpack_from("<I", blob, 4)
         if len(blob) != 8 + 72 + 25 * n_sites:

@@ -63,7 +63,7 @@ def import_results(results: Results, *, verify: int = 0) -> Taken:
     """Make facts of a relaxed shard's rows; those that are facts already stay as they are, so it may be done again.
 
     Relax workers are rung for, and find the facts before they relax. verify: so many structures, drawn by chance, are
-    relaxed here before anything is written. Raises ImportRefused, and with ``verify`` what loading the judge raises.
+    relaxed here before anything is written. Raises ImportRefused.
     """
     scale = _scale_of(results)
     _check_canaries(results, scale)
@@ -144,7 +144,10 @@ def _candidates(scale: Scale, rows: Sequence[Row]) -> dict[str, Candidate]:
 
 def _verified(imports: Sequence[_Import], scale: Scale, count: int) -> list[tuple[str, float, float]]:
     """Raises ImportRefused where one of them ends elsewhere here."""
-    judge, _ = loaded(scale.pk)
+    try:
+        judge, _ = loaded(scale.pk)
+    except Exception as error:
+        raise ImportRefused(f"nothing can be relaxed again here: {error}") from error
     drawn = random.SystemRandom().sample(imports, min(count, len(imports)))  # nobody foresees which
     ends = relax_batch(((index, one.initial) for index, one in enumerate(drawn)), judge, settings_of(scale))
     compared = [_compared(drawn[int(str(end.key))], end) for end in ends]

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from philately.domain.judges import CanaryDied, WrongScale
 from philately.domain.shard_imports import ImportRefused, Taken, import_results
 from philately.management.counts import at_least_one
 from validation.shard_files import BadShard, read_results
@@ -42,7 +41,7 @@ class Command(BaseCommand):
         except BadShard as error:
             self.stderr.write(str(error))
             return False
-        except (ImportRefused, CanaryDied, WrongScale, OSError) as error:
+        except (ImportRefused, OSError) as error:
             self.stderr.write(f"{path}: nothing was taken in: {error}")
             return False
         self._say(path, taken)
