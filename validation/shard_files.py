@@ -265,8 +265,13 @@ def joined(parts: Sequence[Results], order: Sequence[Ordered]) -> Results:
     return Results(first.shard, first.shard_sha256, first.scale, tuple(provenances), tuple(rows[id] for id in ids))
 
 
+def _refused(constant: str) -> None:
+    """NaN and infinity are no JSON, and PostgreSQL keeps none."""
+    raise ValueError(constant)
+
+
 def _write(path: Path, rows: Sequence[Mapping[str, Any]], schema: Any, key: bytes, header: Mapping[str, Any]) -> None:
-    told = schema.with_metadata({key: json.dumps(header, sort_keys=True).encode()})
+    told = schema.with_metadata({key: json.dumps(header, sort_keys=True, allow_nan=False).encode()})
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(list(rows), schema=told), buffer, compression="zstd")
     with atomic_file(path) as file:
@@ -280,7 +285,7 @@ def _read(path: Path, data: bytes, schema: Any, key: bytes, otherwise: str) -> t
     except (pa.ArrowException, OSError) as error:
         raise BadShard(f"{path} is {otherwise}: {str(error).splitlines()[0]}") from None
     try:
-        header = json.loads((table.schema.metadata or {})[key])
+        header = json.loads((table.schema.metadata or {})[key], parse_constant=_refused)
     except (KeyError, ValueError):
         raise BadShard(f"{path} is {otherwise}: it lacks the metadata") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT_VERSION:

@@ -84,7 +84,10 @@ def test_packing_is_exact(seed, n_sites):
     assert found.content_hash == start.content_hash
 
 
-@pytest.mark.parametrize("spoil", [lambda blob: blob[:-1], lambda blob: blob + b"x", lambda blob: b"?" + blob[1:]])
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda blob: blob[:-1], lambda blob: blob + b"x", lambda blob: b"?" + blob[1:], lambda blob: blob[:5]],
+)
 def test_bytes_that_are_no_packed_crystal_are_refused(spoil):
     with pytest.raises(ValueError, match="packed crystal"):
         Crystal.unpack(spoil(crystal("CsCl").pack()))
