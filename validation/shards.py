@@ -73,8 +73,11 @@ def judge_for(order: Order, *, judge: str = "", model: str = "", threads: int | 
     Raises UnusableJudge, CanaryDied and WrongScale.
     """
     name = judge or order.judge
+    model = model or (order.model if name == order.judge else "")
+    if Path(model).is_absolute() and not Path(model).exists():  # a loader would ask a hub for it first
+        raise UnusableJudge(f"there is no {model} here; --model says where the weights of {name} lie")
     try:
-        loaded = load_judge(name, model or (order.model if name == order.judge else ""), threads=threads)
+        loaded = load_judge(name, model, threads=threads)
     except Exception as error:
         raise UnusableJudge(f"the judge {name} cannot be loaded: {error}") from error
     canary = check(loaded, order.accepted)

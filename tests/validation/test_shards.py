@@ -220,6 +220,10 @@ def test_the_judge_must_pass_its_canary_and_be_on_the_shard_s_scale(emt):
         judge_for(dataclasses.replace(order, scale={**order.scale, "weights_sha256": "0" * 64}))
     with pytest.raises(UnusableJudge, match="the judge emt cannot be loaded: the judge emt has no models"):
         judge_for(order, model="folder")
+    with pytest.raises(
+        UnusableJudge, match="there is no /nowhere/TensorNet here; --model says where the weights of matgl"
+    ):
+        judge_for(dataclasses.replace(order, judge="matgl", model="/nowhere/TensorNet"))
 
     described = '{"path": "ase.calculators.emt:EMT", "elements": ["Cu", "Au"], "cutoff_ang": 5.8}'
     own = load_judge("ase", described)
