@@ -24,6 +24,7 @@ from validation.rules import RelaxationSettings
 MODEL = Path(__file__).resolve().parents[2] / "shared" / "models" / "TensorNet-MatPES-PBE-v2025.1-PES"
 SETTINGS = RelaxationSettings()
 TURNS = 2
+SAME_MINIMUM_EV_PER_ATOM = 1e-3
 
 _OF_A_JUDGE = {
     "speedup_over_ase_loop": "x: seconds of the clock of the ASE loop over those of batches",
@@ -37,6 +38,7 @@ _OF_A_JUDGE = {
     "ase_steps": "steps in the ASE loop, all crystals",
     "share_outside_potential": "of a batch's time, not in the potential's forward and backward pass",
     "max_energy_difference_ev_per_atom": "eV/atom between the two, where both converge",
+    "apart": "crystals that converge by both ways, but more than 1 meV/atom apart: roundings led them to other minima",
     "converged": "crystals that converge in batches",
     "converged_in_one": "crystals that converge in batches or in the loop, but not in both",
     "failed": "crystals about which the judge raised an error",
@@ -206,6 +208,7 @@ def _agreement(batches: _Measured, loop: _Measured) -> dict[str, float]:
     apart = [abs(ends[number].energy_per_atom - others[number].energy_per_atom) for number in converged & in_the_loop]
     return {
         "max_energy_difference_ev_per_atom": max(apart, default=0.0),
+        "apart": sum(one > SAME_MINIMUM_EV_PER_ATOM for one in apart),
         "converged": len(converged),
         "converged_in_one": len(converged ^ in_the_loop),
         "failed": batches.failed,
