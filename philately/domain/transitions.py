@@ -34,9 +34,12 @@ def new_token() -> str:
     return uuid4().hex
 
 
-def claim(ids: list[int], source: CandidateState, target: CandidateState, *, token: str, **fields: Any) -> None:
-    """Take those of the candidates that are still in ``source``; they carry the token then."""
+def claim(ids: list[int], source: CandidateState, target: CandidateState, *, token: str = "", **fields: Any) -> str:
+    """Take those of the candidates that are still in ``source``; they carry the token that comes back, a new one unless
+    it is given."""
+    token = token or new_token()
     move(Candidate.objects.filter(pk__in=ids), source, target, lease=token, lease_until=lease_end(), **fields)
+    return token
 
 
 def renew(token: str) -> int:

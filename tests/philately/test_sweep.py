@@ -2,6 +2,7 @@
 
 import pytest
 from ase.build import bulk
+from django.db.models import F
 from django.db.models.functions import Now
 from driving import submit
 from facts import add_batch, add_candidate, add_shard, bells, let_expire, long_ago
@@ -12,7 +13,7 @@ from philately.domain.intake import read_batches
 from philately.domain.locks import lock
 from philately.domain.place import place_waiting
 from philately.domain.sweep import sweep
-from philately.domain.transitions import begin, claim
+from philately.domain.transitions import claim
 from philately.models import Candidate, CandidateDetail, Season, Shard
 from philately.states import CandidateState, ShardState, Stage
 
@@ -36,13 +37,12 @@ def rung(django_capture_on_commit_callbacks, settings):
 
 def _held(participant, n=1):
     ids = [add_candidate(participant, bulk("Cu"), state=S.PARSED).pk for _ in range(n)]
-    token = claim(ids, S.PARSED, S.RELAXING)
+    token = claim(ids, S.PARSED, S.RELAXING, attempts=1)
     return list(Candidate.objects.filter(lease=token).order_by("pk"))
 
 
 def test_a_lease_that_ran_out_is_taken_back_and_tried_again_after_a_rest(participant, settings):
     (candidate,) = _held(participant)
-    begin(candidate)
     sweep()
     candidate.refresh_from_db()
     assert candidate.state == S.RELAXING
@@ -105,8 +105,7 @@ def test_after_three_attempts_an_organiser_decides(participant, stage):
 def test_three_dead_workers_set_a_candidate_aside(participant):
     candidate = add_candidate(participant, bulk("Cu"), state=S.PARSED)
     for _ in range(3):
-        token = claim([candidate.pk], S.PARSED, S.RELAXING)
-        begin(Candidate.objects.get(lease=token))
+        claim([candidate.pk], S.PARSED, S.RELAXING, attempts=F("attempts") + 1)
         let_expire(Candidate.objects.all())
         sweep()
         long_ago(Candidate.objects.all())

@@ -2,12 +2,13 @@
 
 import pytest
 from ase.build import bulk
+from django.db.models import F
 from facts import add_candidate, before_statement, let_expire
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from philately.domain.transitions import IllegalMove, begin, claim, fail, move, renew, say
+from philately.domain.transitions import IllegalMove, claim, fail, move, renew, say
 from philately.models import Candidate, CandidateDetail, Membership
 from philately.states import CandidateState, Stage
 
@@ -43,24 +44,23 @@ def test_a_claim_that_comes_between_reading_and_claiming_wins(waiting):
     assert _held(tokens[1]) == set()
 
 
-def test_claiming_counts_no_attempt_and_beginning_does(waiting):
-    token = claim([candidate.pk for candidate in waiting], S.PARSED, S.RELAXING)
-    first, *others = Candidate.objects.filter(lease=token).order_by("pk")
+def test_several_helpings_are_claimed_under_one_token_and_what_is_written_with_them(waiting):
+    ids = [candidate.pk for candidate in waiting]
+    token = claim(ids[:1], S.PARSED, S.RELAXING, attempts=F("attempts") + 1)
 
-    assert begin(first)
+    assert claim(ids[1:], S.PARSED, S.RELAXING, token=token) == token
 
-    assert Candidate.objects.get(pk=first.pk).attempts == first.attempts == 1
-    assert [Candidate.objects.get(pk=other.pk).attempts for other in others] == [0, 0]
+    assert _held(token) == set(ids)
+    assert list(Candidate.objects.order_by("pk").values_list("attempts", flat=True)) == [1, *[0] * len(ids[1:])]
 
 
-def test_what_was_taken_over_cannot_be_begun_renewed_or_failed_by_the_one_before(waiting):
+def test_what_was_taken_over_cannot_be_renewed_or_failed_by_the_one_before(waiting):
     ids = [candidate.pk for candidate in waiting]
     token = claim(ids, S.PARSED, S.RELAXING)
     old = Candidate.objects.get(pk=ids[0])
     move(Candidate.objects.filter(pk__in=ids), S.RELAXING, S.PARSED)
     new = claim(ids, S.PARSED, S.RELAXING)
 
-    assert not begin(old)
     assert renew(token) == 0
     assert not fail(old, Stage.RELAX, RuntimeError("too late"), token=token)
     assert _held(new) == set(ids)
@@ -94,9 +94,8 @@ def test_an_edge_that_is_none_is_our_mistake_and_changes_nothing(waiting):
 
 
 def test_a_failure_keeps_type_message_attempt_and_stage(waiting):
-    token = claim([waiting[0].pk], S.PARSED, S.RELAXING)
+    token = claim([waiting[0].pk], S.PARSED, S.RELAXING, attempts=1)
     candidate = Candidate.objects.get(pk=waiting[0].pk)
-    begin(candidate)
 
     assert fail(candidate, Stage.RELAX, ValueError("no such cell"), token=token)
 
@@ -144,7 +143,6 @@ class Candidates(RuleBasedStateMachine):
     def fail_one(self, data):
         token = data.draw(st.sampled_from(sorted(self.held)))
         for candidate in Candidate.objects.filter(lease=token)[:1]:
-            assert begin(candidate)
             assert fail(candidate, Stage.RELAX, RuntimeError("ours"), token=token)
 
     @rule()
