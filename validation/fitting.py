@@ -38,23 +38,22 @@ def _fits(lattice1, frac1, numbers1, lattice2, frac2, numbers2, ltol, stol, angl
     """Try every mapping of the lattices that keeps lengths and angles, and every shift of a site of the rarest element
     of the second cell onto one of the first."""
     lengths, angles = _parameters(lattice2)
-    points, sizes = _lattice_points(lattice1, lengths.max() * (1.0 + ltol))
+    points, vectors, sizes = _lattice_points(lattice1, lengths.max() * (1.0 + ltol))
+    first, second = _of_length(sizes, lengths[0], ltol), _of_length(sizes, lengths[1], ltol)
+    third = _of_length(sizes, lengths[2], ltol)
     anchor = _rarest(numbers2)
     moved, mapping, basis = np.empty_like(frac1), np.empty((3, 3)), np.empty((3, 3))
-    for i in range(len(points)):
-        if not _alike(sizes[i], lengths[0], ltol):
-            continue
-        for j in range(len(points)):
-            if not _alike(sizes[j], lengths[1], ltol):
-                continue
-            gamma = _angle(points[i], points[j], lattice1)
+    for i in first:
+        for j in second:
+            gamma = _angle(vectors[i], vectors[j])
             if abs(gamma - angles[2]) > angle_tol:
                 continue
-            for k in range(len(points)):
-                if not _alike(sizes[k], lengths[2], ltol):
+            for k in third:
+                alpha = _angle(vectors[j], vectors[k])
+                if abs(alpha - angles[0]) > angle_tol:
                     continue
-                alpha, beta = _angle(points[j], points[k], lattice1), _angle(points[i], points[k], lattice1)
-                if abs(alpha - angles[0]) > angle_tol or abs(beta - angles[1]) > angle_tol:
+                beta = _angle(vectors[i], vectors[k])
+                if abs(beta - angles[1]) > angle_tol:
                     continue
                 mapping[0], mapping[1], mapping[2] = points[i], points[j], points[k]
                 if abs(abs(np.linalg.det(mapping)) - 1.0) > 0.5:
@@ -198,13 +197,14 @@ def _rarest(numbers):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _alike(length, wanted, ltol):  # type: ignore[no-untyped-def]
-    return wanted / (1.0 + ltol) < length < wanted * (1.0 + ltol)
+def _of_length(sizes, wanted, ltol):  # type: ignore[no-untyped-def]
+    """Which of these are as long as wanted, within the tolerance."""
+    return np.flatnonzero((wanted / (1.0 + ltol) < sizes) & (sizes < wanted * (1.0 + ltol)))
 
 
 @numba.njit(cache=True, error_model="numpy")
 def _lattice_points(lattice, radius):  # type: ignore[no-untyped-def]
-    """Whole coordinates (as floats) of the lattice vectors no longer than the radius, and their lengths in Å."""
+    """The lattice vectors no longer than the radius: in whole coordinates (as floats), in Å, and their lengths."""
     inverse = np.linalg.inv(lattice)
     most = np.empty(3, np.int64)
     for axis in range(3):
@@ -212,7 +212,7 @@ def _lattice_points(lattice, radius):  # type: ignore[no-untyped-def]
     room = 1
     for axis in range(3):
         room *= 2 * most[axis] + 1
-    points, lengths, found = np.empty((room, 3)), np.empty(room), 0
+    points, vectors, lengths, found = np.empty((room, 3)), np.empty((room, 3)), np.empty(room), 0
     for a in range(-most[0], most[0] + 1):
         for b in range(-most[1], most[1] + 1):
             for c in range(-most[2], most[2] + 1):
@@ -220,29 +220,27 @@ def _lattice_points(lattice, radius):  # type: ignore[no-untyped-def]
                 length = np.sqrt(np.dot(vector, vector))
                 if length <= radius:
                     points[found, 0], points[found, 1], points[found, 2] = a, b, c
+                    vectors[found] = vector
                     lengths[found] = length
                     found += 1
-    return points[:found], lengths[:found]
+    return points[:found], vectors[:found], lengths[:found]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _angle(first, second, lattice):  # type: ignore[no-untyped-def]
-    """Degrees between two vectors given in coordinates of the lattice."""
-    u, v = first @ lattice, second @ lattice
-    cosine = np.dot(u, v) / np.sqrt(np.dot(u, u) * np.dot(v, v))
-    return np.degrees(np.arccos(min(1.0, max(-1.0, cosine))))
+def _angle(u, v):  # type: ignore[no-untyped-def]
+    """Degrees. Without a product of arrays: it is asked a thousand times a search."""
+    product = u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
+    squares = (u[0] * u[0] + u[1] * u[1] + u[2] * u[2]) * (v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
+    return np.degrees(np.arccos(min(1.0, max(-1.0, product / np.sqrt(squares)))))
 
 
 @numba.njit(cache=True, error_model="numpy")
 def _parameters(lattice):  # type: ignore[no-untyped-def]
     """Lengths in Å and angles in degrees."""
-    unit = np.eye(3)
     lengths = np.empty(3)
     for axis in range(3):
         lengths[axis] = np.linalg.norm(lattice[axis])
-    angles = np.array(
-        [_angle(unit[1], unit[2], lattice), _angle(unit[0], unit[2], lattice), _angle(unit[0], unit[1], lattice)]
-    )
+    angles = np.array([_angle(lattice[1], lattice[2]), _angle(lattice[0], lattice[2]), _angle(lattice[0], lattice[1])])
     return lengths, angles
 
 
