@@ -17,6 +17,7 @@ MEANINGS = {
     for database, name in (("sqlite", "SQLite"), ("postgresql", "PostgreSQL"))
     for figure, meaning in (
         ("batch_structures", "structures in the batch, {}"),
+        ("rejected", "of them that a check refused, {}"),
         ("taken_in_per_s", "structures/s of the clock, from the archive into candidates, {}"),
         ("read_and_matched_per_s", "structures/s of the clock, read, checked, searched for twins by two workers, {}"),
         ("twins_missed", "of those that were sent twice, {}"),

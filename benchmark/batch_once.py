@@ -81,9 +81,10 @@ def main(count: int) -> dict[str, float]:
     read_s = time.perf_counter() - started
     _refuse_unfinished(count, workers)
     again = range(TWICE_EVERY, count + 1, TWICE_EVERY)
-    missed = Candidate.objects.filter(arrival__in=again).exclude(state=CandidateState.PARKED)
+    missed = Candidate.objects.filter(arrival__in=again, state=CandidateState.PARSED)
     return {
         "batch_structures": count,
+        "rejected": Candidate.objects.filter(state=CandidateState.REJECTED).count(),
         "taken_in_per_s": count / taken_in_s,
         "read_and_matched_per_s": count / read_s,
         "twins_missed": missed.count(),
@@ -115,9 +116,10 @@ def _worker(number: int) -> subprocess.Popen[str]:
 
 def _refuse_unfinished(count: int, workers: list[subprocess.Popen[str]]) -> None:
     """Raises RuntimeError where the figures would be of less than the whole batch."""
-    done = Candidate.objects.filter(state__in=[CandidateState.PARSED, CandidateState.PARKED]).count()
+    ends = [CandidateState.PARSED, CandidateState.PARKED, CandidateState.REJECTED]
+    done = Candidate.objects.filter(state__in=ends).count()
     if done != count or any(worker.returncode for worker in workers):
-        raise RuntimeError(f"{done} of {count} structures were read and accepted")
+        raise RuntimeError(f"{done} of {count} structures were read and judged")
 
 
 def _write(archive: Path, count: int) -> None:
