@@ -3,7 +3,7 @@
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 
 from django.conf import settings
@@ -41,8 +41,11 @@ def relax_some(scale_id: int, *, stop: Callable[[], bool] = lambda: False) -> bo
     in_hand = InHand(Scale.objects.get(pk=scale_id), judge, canary)
     began = time.monotonic()
     while not stop():
-        if in_hand.hungry and not _turn_is_over(scale_id, began):
-            in_hand.claim()
+        if in_hand.hungry:
+            if _turn_is_over(scale_id, began):
+                in_hand.rest()
+            else:
+                in_hand.claim()
         if not len(in_hand):
             return True
         in_hand.step()
@@ -57,7 +60,8 @@ def _waiting(scale_id: int) -> QuerySet[Candidate]:
 def _turn_is_over(scale_id: int, began: float) -> bool:
     if time.monotonic() - began < settings.RELAX_TURN_S:
         return False
-    return Candidate.objects.filter(state=CandidateState.PARSED).exclude(season__scale_id=scale_id).exists()
+    others = Scale.objects.exclude(pk=scale_id).values_list("pk", flat=True)
+    return any(_waiting(other).exists() for other in others)  # one look at an index each, however much waits here
 
 
 class InHand:
@@ -67,7 +71,7 @@ class InHand:
         self._scale, self._token = scale, new_token()
         self._provenance = judges.provenance(judge, canary)
         self._flight = Flight(judge, judges.settings_of(scale), time_limit_s=settings.RELAX_LIMIT_S)
-        self._held: dict[int, Candidate] = {}
+        self._held: dict[Hashable, Candidate] = {}
         self._renewed = time.monotonic()
         self._look_again_at = 0.0
 
@@ -83,7 +87,7 @@ class InHand:
         """One helping of atoms, in order of arrival. What is a known fact by now is committed at once."""
         picked = self._helping()
         if not picked:
-            self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
+            self.rest()
             return
         counted = {"attempts": F("attempts") + 1}
         claim(picked, CandidateState.PARSED, CandidateState.RELAXING, token=self._token, **counted)
@@ -93,6 +97,10 @@ class InHand:
         facts = relaxations.known_facts(self._scale.pk, {candidate.content_hash for candidate in taken})
         for candidate in taken:
             self._board(candidate, facts.get(candidate.content_hash))
+
+    def rest(self) -> None:
+        """Ask for no more for a moment."""
+        self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
 
     def _helping(self) -> list[int]:
         """At least one candidate, and as many more as the budget of atoms allows; one under suspicion comes alone.
@@ -136,7 +144,7 @@ class InHand:
             self._flight.drop(self._flight.unfinished)
             return
         for end in ended:
-            self._end(self._held[int(str(end.key))], end)
+            self._end(self._held[end.key], end)
 
     def _end(self, candidate: Candidate, end: Ended | RelaxationFact) -> None:
         """Commit how it ended: the only place where the faults of a single structure are caught."""
@@ -167,11 +175,11 @@ class InHand:
             return
         self._renewed = time.monotonic()
         if renew(self._token) < len(self._held):
-            still = set(Candidate.objects.filter(lease=self._token).values_list("pk", flat=True))
-            self._lost(set(self._held) - still)
+            still = Candidate.objects.filter(lease=self._token).values_list("pk", flat=True)
+            self._lost(set(self._held).difference(still))
 
-    def _lost(self, candidates: set[int]) -> None:
-        log.warning("candidates %s were taken over by another worker", sorted(candidates))
+    def _lost(self, candidates: set[Hashable]) -> None:
+        log.warning("candidates %s were taken over by another worker", list(candidates))
         self._flight.drop(candidates)
         for pk in candidates:
             del self._held[pk]
