@@ -15,10 +15,8 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
 from validation.crystal import Crystal
-from validation.evaluation import OutOfMemory, expected_pairs
+from validation.evaluation import OutOfMemory, expected_pairs_of
 from validation.flight import Ended, Failed, Flight, Relaxed, UnknownElement
 from validation.potentials import load_judge
 from validation.relaxation import TimeLimitExceeded
@@ -148,8 +146,7 @@ def _helping(coming: Iterator[tuple[Hashable, Crystal]], room: _Room) -> Iterato
     """As many as there is room for, and one that has to wait."""
     left = room.pairs
     while left >= 0 and (pair := next(coming, None)) is not None:
-        counts, volumes = np.array([len(pair[1])]), np.array([pair[1].volume])
-        left -= float(expected_pairs(counts, volumes, room.cutoff_ang)[0])
+        left -= expected_pairs_of(pair[1], room.cutoff_ang)
         yield pair
 
 

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from validation.crystal import Crystal
+
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
 _SITE_PROPERTIES = ("magmoms", "charges")
@@ -132,6 +134,11 @@ def expected_pairs(counts: _Ints, volumes: _Floats, cutoff_ang: float) -> _Float
     """
     with np.errstate(divide="ignore"):  # a cell without volume is refused later, with its reason
         return np.maximum(counts**2 / volumes * (4 / 3 * math.pi * cutoff_ang**3), 1.0)
+
+
+def expected_pairs_of(crystal: Crystal, cutoff_ang: float) -> float:
+    """The same of one crystal."""
+    return float(expected_pairs(np.array([len(crystal)]), np.array([crystal.volume]), cutoff_ang)[0])
 
 
 def site_properties(results: Mapping[str, Any], n_atoms: int) -> dict[str, NDArray[np.float64]]:

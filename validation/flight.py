@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from validation.aboard import Aboard, Passenger
 from validation.crystal import Crystal
-from validation.evaluation import Batch, CellTooFlat, Evaluation, Evaluator, OutOfMemory, expected_pairs
+from validation.evaluation import Batch, CellTooFlat, Evaluation, Evaluator, OutOfMemory, expected_pairs_of
 from validation.potentials import Judge
 from validation.relaxation import (
     MAX_ENERGY_EV_PER_ATOM,
@@ -129,9 +129,8 @@ class Flight:
 
     def add(self, key: Hashable, crystal: Crystal) -> None:
         """It comes aboard when there is room."""
-        counts, volumes = np.array([len(crystal)]), np.array([crystal.volume])
-        pairs = expected_pairs(counts, volumes, self._judge.cutoff_ang)[0]
-        self._waiting.append(Passenger(key, next(self._numbers), crystal, float(pairs)))
+        pairs = expected_pairs_of(crystal, self._judge.cutoff_ang)
+        self._waiting.append(Passenger(key, next(self._numbers), crystal, pairs))
 
     def drop(self, keys: Iterable[Hashable]) -> None:
         """Forget these without a verdict."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,7 @@ class Work:
         flight = Flight(
             by.judge, self._shard.order.settings, pairs_at_once=pace.pairs_at_once, time_limit_s=pace.limit_s
         )
-        aboard: dict[str, Ordered] = {}
+        aboard: dict[Hashable, Ordered] = {}
         while not stop():
             while flight.hungry and (one := next(coming, None)) is not None:
                 aboard[one.id] = one
@@ -167,7 +167,7 @@ class Work:
             if not flight.unfinished:
                 return
             for end in flight.step():
-                self._add(result_row(aboard.pop(str(end.key)), end))
+                self._add(result_row(aboard.pop(end.key), end))
                 on_progress(self.progress)
             if self._unwritten and time.monotonic() - self._written_at >= pace.save_every_s:
                 self._write(by)

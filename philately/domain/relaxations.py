@@ -33,6 +33,12 @@ def known_facts(scale_id: int, initial_hashes: Iterable[str]) -> dict[str, Relax
     return {fact.initial_hash: fact for fact in known.select_related("geometry", "scale")}
 
 
+def known_hashes(scale_id: int, initial_hashes: Iterable[str]) -> set[str]:
+    """Those of them whose relaxation is a fact."""
+    known = RelaxationFact.objects.filter(initial_hash__in=list(initial_hashes), scale_id=scale_id)
+    return set(known.values_list("initial_hash", flat=True))
+
+
 def save(candidate: Candidate, result: Relaxation, provenance: dict[str, object]) -> RelaxationFact:
     """Write a fact; where another worker wrote the same one first, theirs stands."""
     exploded = result.stopped is Stopped.EXPLODED

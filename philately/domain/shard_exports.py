@@ -11,7 +11,8 @@ from pathlib import Path
 
 from philately.domain.files import chunks
 from philately.domain.judges import accepted_values, settings_of
-from philately.models import Candidate, RelaxationFact, Season
+from philately.domain.relaxations import known_hashes
+from philately.models import Candidate, Season
 from philately.states import CandidateState
 from validation.crystal import Crystal
 from validation.scales import judge_identity
@@ -73,7 +74,7 @@ def _waiting(season: Season) -> Iterator[Ordered]:
     candidates = Candidate.objects.filter(season=season, state=CandidateState.PARSED).order_by("arrival")
     for some in chunks(list(candidates.values_list("pk", "content_hash")), _ASKED):
         hashes = {content_hash for _, content_hash in some}
-        seen |= _known(season, hashes)
+        seen |= known_hashes(season.scale_id, hashes)
         new = {content_hash: pk for pk, content_hash in reversed(some) if content_hash not in seen}
         seen |= hashes
         blobs = dict(
@@ -81,8 +82,3 @@ def _waiting(season: Season) -> Iterator[Ordered]:
         )
         for pk, blob in blobs.items():
             yield Ordered(str(pk), Crystal.unpack(blob or b""))
-
-
-def _known(season: Season, hashes: set[str]) -> set[str]:
-    facts = RelaxationFact.objects.filter(scale=season.scale_id, initial_hash__in=hashes)
-    return set(facts.values_list("initial_hash", flat=True))

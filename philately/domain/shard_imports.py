@@ -6,7 +6,7 @@ structures, scale and settings is refused in a sentence.
 
 import logging
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from philately.domain import relaxations
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.judges import accepted_values, loaded, settings_of
-from philately.models import Candidate, RelaxationFact, Scale
+from philately.models import Candidate, Scale
 from validation.crystal import Crystal
 from validation.flight import Ended, Failed, relax_batch
 from validation.relaxation import Relaxation, Stopped
@@ -104,7 +104,7 @@ def _imports(results: Results, scale: Scale, taken: Taken) -> Iterator[_Import]:
     settings, seen = settings_of(scale), set[str]()
     for rows in chunks(list(results.rows), _ASKED):
         hashes = {str(row["initial_hash"]) for row in rows}
-        seen |= _known(scale, hashes)
+        seen |= relaxations.known_hashes(scale.pk, hashes)
         candidates = _candidates(scale, rows)
         for row in rows:
             initial_hash = str(row["initial_hash"])
@@ -127,11 +127,6 @@ def _imports(results: Results, scale: Scale, taken: Taken) -> Iterator[_Import]:
                 yield _Import(str(row["id"]), candidate, initial, relaxation, provenance)
 
 
-def _known(scale: Scale, hashes: Iterable[str]) -> set[str]:
-    facts = RelaxationFact.objects.filter(scale=scale, initial_hash__in=hashes)
-    return set(facts.values_list("initial_hash", flat=True))
-
-
 def _candidates(scale: Scale, rows: Sequence[Row]) -> dict[str, Candidate]:
     """One for each initial structure, by content hash. Formulas are asked for because there is an index of them."""
     found = Candidate.objects.filter(
@@ -148,9 +143,10 @@ def _verified(imports: Sequence[_Import], scale: Scale, count: int) -> list[tupl
         judge, _ = loaded(scale.pk)
     except Exception as error:
         raise ImportRefused(f"nothing can be relaxed again here: {error}") from error
-    drawn = random.SystemRandom().sample(imports, min(count, len(imports)))  # nobody foresees which
-    ends = relax_batch(((index, one.initial) for index, one in enumerate(drawn)), judge, settings_of(scale))
-    compared = [_compared(drawn[int(str(end.key))], end) for end in ends]
+    sample = random.SystemRandom().sample(imports, min(count, len(imports)))  # nobody foresees which
+    drawn: dict[Hashable, _Import] = dict(enumerate(sample))
+    ends = relax_batch(((key, one.initial) for key, one in drawn.items()), judge, settings_of(scale))
+    compared = [_compared(drawn[end.key], end) for end in ends]
     if apart := [sentence for _, sentence in compared if sentence]:
         raise ImportRefused(f"relaxed again here, {'; '.join(apart)}")
     return [figures for figures, _ in compared]
