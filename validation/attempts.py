@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from validation.crystal import Crystal
 from validation.element_data import ATOMIC_VOLUME_ANG3
-from validation.potentials import Judge
-from validation.relaxation import Relaxation, Stopped, TimeLimitExceeded, relax
+from validation.relaxation import Relaxation, Stopped, TimeLimitExceeded
 from validation.rules import RelaxationSettings
 
 ATTEMPT_LIMIT_S = 3600.0  # only what hangs; how busy a machine is must not decide
@@ -52,55 +51,48 @@ class Attempt(Generic[TaskT]):
     crystal: bytes  # packed, as it was left
 
 
-def attempt(task: TaskT, judge: Judge, settings: RelaxationSettings) -> Attempt[TaskT]:
-    """Relax one task's start. What the judge raises goes through; taking too long is an outcome."""
-    start = task.start()
-    try:
-        done, steps = _relaxed(start, judge, settings, task.continuations)
-    except TimeLimitExceeded as error:
-        return Attempt(
-            task=task,
-            n_atoms=len(start),
-            energy_per_atom=None,
-            volume_ratio=volume_ratio(start),
-            steps=0,
-            stopped="time_limit",
-            refused=str(error),
-            seconds=ATTEMPT_LIMIT_S,
-            crystal=start.pack(),
-        )
+def attempt_of(task: TaskT, done: Relaxation, *, steps: int, seconds: float, cutoff_ang: float) -> Attempt[TaskT]:
+    """What a relaxation makes of a task. steps, seconds: of all that was done for it; cutoff_ang: the judge's."""
     if done.stopped is Stopped.CONVERGED or _within_a_seasons_limits(done):
-        refused = task.why_refused(done.crystal, judge.cutoff_ang)
+        refused = task.why_refused(done.crystal, cutoff_ang)
     else:
         refused = done.note or f"not converged in {steps} steps"
     return Attempt(
         task=task,
-        n_atoms=len(start),
+        n_atoms=len(done.crystal),
         energy_per_atom=done.energy_per_atom if math.isfinite(done.energy_per_atom) else None,
         volume_ratio=volume_ratio(done.crystal),
         steps=steps,
         stopped=done.stopped.value,
         refused=refused,
-        seconds=round(done.seconds, 2),
+        seconds=round(seconds, 2),
         crystal=done.crystal.pack(),
     )
 
 
-def _relaxed(start: Crystal, judge: Judge, settings: RelaxationSettings, continuations: int) -> tuple[Relaxation, int]:
-    """The relaxation and all its steps; where they do not suffice it goes on from where it stopped, a few times.
+def overdue(task: TaskT, error: TimeLimitExceeded) -> Attempt[TaskT]:
+    """Of a relaxation that took too long."""
+    start = task.start()
+    return Attempt(
+        task=task,
+        n_atoms=len(start),
+        energy_per_atom=None,
+        volume_ratio=volume_ratio(start),
+        steps=0,
+        stopped="time_limit",
+        refused=str(error),
+        seconds=ATTEMPT_LIMIT_S,
+        crystal=start.pack(),
+    )
+
+
+def may_go_on(task: Startable, done: Relaxation, before: int) -> bool:
+    """Whether a relaxation that ran out of steps goes on from where it stopped. before: how often it did already.
 
     Stiff molecules that turn against each other take thousands of steps: no start of solid N2 ends within 500 by
     TensorNet.
     """
-    done = relax(start, judge, settings, time_limit_s=ATTEMPT_LIMIT_S)
-    steps = done.steps
-    for _ in range(continuations):
-        if done.stopped is not Stopped.MAX_STEPS or _within_a_seasons_limits(done):
-            break
-        onward = replace(settings, displacement_ang=0.0)
-        done = relax(done.crystal, judge, onward, time_limit_s=ATTEMPT_LIMIT_S)
-        steps += done.steps
-    return done, steps
+    return before < task.continuations and done.stopped is Stopped.MAX_STEPS and not _within_a_seasons_limits(done)
 
 
 def _within_a_seasons_limits(done: Relaxation) -> bool:

@@ -1,18 +1,21 @@
-"""The engine of a build: tasks are relaxed one after the other or in processes, each outcome handed out at once."""
+"""The engine of a build: tasks are relaxed many at once, in one process or several, each outcome given at once."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any, cast
 
-from validation.attempts import Attempt, TaskT, attempt
-from validation.potentials import Judge, load_judge
+from validation.attempts import ATTEMPT_LIMIT_S, Attempt, TaskT, attempt_of, may_go_on, overdue
+from validation.crew import Crew, Duty
+from validation.crystal import Crystal
+from validation.flight import Ended, Failed, relax_batch
+from validation.potentials import Judge
+from validation.relaxation import TimeLimitExceeded, displaced
 from validation.rules import RelaxationSettings
 
 
@@ -47,7 +50,7 @@ def build(
 
     done: attempts of an earlier, broken-off build; they are not repeated. record and progress are called in this
     process, one attempt after the other. workers: above 1, processes that each load the judge anew by its name, one
-    thread each; raises ValueError where they load another one.
+    thread each. Raises what the judge raises of a structure, ProcessDied for processes that load another judge.
     """
     wanted = set(tasks)
     found = {old.task: old for old in done if old.task in wanted}
@@ -73,41 +76,52 @@ class _Clock:
 def _attempts(
     tasks: Sequence[TaskT], judge: Judge, settings: RelaxationSettings, workers: int
 ) -> Iterator[Attempt[TaskT]]:
+    starts = ((key, displaced(task.start(), settings.displacement_ang)) for key, task in enumerate(tasks))
+    onward = replace(settings, displacement_ang=0.0)  # they are displaced once, and not where they go on
+    with _engine(judge, onward, workers) as relax:
+        yield from _rounds(tasks, starts, relax, judge.cutoff_ang)
+
+
+def _rounds(
+    tasks: Sequence[TaskT], starts: Iterable[tuple[int, Crystal]], relax: _Engine, cutoff_ang: float
+) -> Iterator[Attempt[TaskT]]:
+    """Every relaxation once, then those again that ran out of steps and may go on, until none is left."""
+    steps, seconds = Counter[int](), defaultdict[int, float](float)
+    for before in count():
+        unfinished: list[tuple[int, Crystal]] = []
+        for ended in relax(starts):
+            key = cast(int, ended.key)
+            if isinstance(ended, Failed):
+                if not isinstance(ended.error, TimeLimitExceeded):
+                    raise ended.error
+                yield overdue(tasks[key], ended.error)
+                continue
+            done = ended.relaxation
+            steps[key] += done.steps
+            seconds[key] += done.seconds
+            if may_go_on(tasks[key], done, before):
+                unfinished.append((key, done.crystal))
+            else:
+                yield attempt_of(tasks[key], done, steps=steps[key], seconds=seconds[key], cutoff_ang=cutoff_ang)
+        if not unfinished:
+            return
+        starts = unfinished
+
+
+_Engine = Callable[[Iterable[tuple[Hashable, Crystal]]], Iterator[Ended]]
+
+
+@contextmanager
+def _engine(judge: Judge, settings: RelaxationSettings, workers: int) -> Iterator[_Engine]:
     if workers <= 1:
-        yield from (attempt(task, judge, settings) for task in tasks)
+        yield lambda source: relax_batch(source, judge, settings, time_limit_s=ATTEMPT_LIMIT_S)
         return
-    spawn = multiprocessing.get_context("spawn")  # torch does not survive a fork
-    pool = ProcessPoolExecutor(
-        workers, mp_context=spawn, initializer=_load, initargs=(judge.name, judge.model, judge.weights_sha256)
+    duty = Duty(
+        judge=judge.name,
+        model=judge.model,
+        weights_sha256=judge.weights_sha256,
+        settings=settings,
+        time_limit_s=ATTEMPT_LIMIT_S,
     )
-    try:
-        for future in as_completed([pool.submit(_attempt, task, settings) for task in tasks]):
-            yield future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_loaded: Judge | None = None  # of this worker process
-
-
-def _load(name: str, model: str, weights_sha256: str) -> None:
-    global _loaded
-    threading.Thread(target=_end_with_the_build, daemon=True).start()
-    judge = load_judge(name, model, threads=1)
-    if judge.weights_sha256 != weights_sha256:
-        raise ValueError(f"{name} {model} loads other weights ({judge.weights_sha256}) than those of the build")
-    _loaded = judge
-
-
-def _end_with_the_build() -> None:
-    """Workers hold their own queue open, so they would wait for ever where the build was killed."""
-    build_process = multiprocessing.parent_process()
-    if build_process is not None:
-        build_process.join()
-        os._exit(1)
-
-
-def _attempt(task: TaskT, settings: RelaxationSettings) -> Attempt[TaskT]:
-    if _loaded is None:
-        raise RuntimeError("this worker process has loaded no judge")
-    return attempt(task, _loaded, settings)
+    with Crew(duty, workers) as crew:
+        yield crew.relax

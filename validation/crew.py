@@ -18,7 +18,7 @@ from typing import Self
 from validation.crystal import Crystal
 from validation.evaluation import OutOfMemory, expected_pairs_of
 from validation.flight import Ended, Failed, Flight, Relaxed, UnknownElement
-from validation.potentials import load_judge
+from validation.potentials import Judge, load_judge
 from validation.relaxation import TimeLimitExceeded
 from validation.rules import RelaxationSettings
 
@@ -32,13 +32,34 @@ class ProcessDied(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
-    """What every process of a crew does; sent to it, so it holds names and no weights."""
+    """What every process of a crew does; sent to it, so it holds names and no weights.
+
+    weights_sha256: those that it has to load, whatever there are where it is empty.
+    """
 
     judge: str
     model: str
     settings: RelaxationSettings
+    weights_sha256: str = ""
     pairs_at_once: int | None = None
     time_limit_s: float | None = None
+
+    def load(self) -> Judge:
+        """Raises ValueError for other weights, and what loading raises."""
+        judge = load_judge(self.judge, self.model, threads=1)
+        if self.weights_sha256 not in ("", judge.weights_sha256):
+            raise ValueError(
+                f"{self.judge} {self.model} loads other weights ({judge.weights_sha256}) than were asked for "
+                f"({self.weights_sha256})"
+            )
+        return judge
+
+
+@dataclass(frozen=True, slots=True)
+class _NotLoaded:
+    """Why a process cannot do its duty."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +139,8 @@ class Crew:
         except (EOFError, ConnectionError):
             yield from self._replaced(member)
             return
+        if isinstance(said, _NotLoaded):
+            raise ProcessDied(f"the judge cannot be loaded: {said.why}")
         if isinstance(said, _Room):
             member.asked = said
         else:
@@ -152,7 +175,11 @@ def _helping(coming: Iterator[tuple[Hashable, Crystal]], room: _Room) -> Iterato
 
 def _serve(duty: Duty, line: Connection) -> None:
     """What a process does: asks for structures while it has room, and says each end; ends when its line does."""
-    judge = load_judge(duty.judge, duty.model, threads=1)
+    try:
+        judge = duty.load()
+    except Exception as error:  # noqa: BLE001 - whatever a loader raises, whoever asked for the crew is told
+        line.send(_NotLoaded(f"{type(error).__name__}: {error}"))
+        return
     flight = Flight(judge, duty.settings, pairs_at_once=duty.pairs_at_once, time_limit_s=duty.time_limit_s)
     asked = False
     with contextlib.suppress(EOFError, ConnectionError):

@@ -84,6 +84,14 @@ def relax_batch(
         yield from flight.step()
 
 
+def relax_alone(crystal: Crystal, judge: Judge, settings: RelaxationSettings) -> Relaxation:
+    """One crystal, by the same engine. Raises what the potential raises, and UnknownElement."""
+    (ended,) = relax_batch([(0, crystal)], judge, settings)
+    if isinstance(ended, Failed):
+        raise ended.error
+    return ended.relaxation
+
+
 class Flight:
     """Relaxations on one judge, advanced by whoever holds it; between two steps crystals may be added and dropped.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,11 +19,12 @@ from validation.acceptance import accept_initial, accept_relaxed
 from validation.archive import UploadLimits
 from validation.blocks import Format
 from validation.crystal import Crystal
+from validation.flight import Failed, relax_batch
 from validation.gathered import Gathered
 from validation.matching import Description, find_twin
 from validation.placing import Arrival, Fold, Outcome
 from validation.potentials import Judge
-from validation.relaxation import Relaxation, relax
+from validation.relaxation import Relaxation
 from validation.rules import Reason, Rejected, RelaxationSettings, Rules
 from validation.scales import scale_digest, scale_of
 from validation.scoring import Award
@@ -145,9 +146,7 @@ def judge_files(
     submissions = list(read_uploads(uploads, limits))
     checked = check_submissions(_counted(submissions, Stage.PARSE, on_progress), rules, judge.elements)
     to_relax = [(item.submission.arrival, item.original) for item in checked if item.original is not None]
-    relaxed = {
-        arrival: relax(crystal, judge, settings) for arrival, crystal in _counted(to_relax, Stage.RELAX, on_progress)
-    }
+    relaxed = _relaxed(to_relax, judge, settings, on_progress)
     sequencer = _Sequencer(Fold.on(release, rules), settings)
     return [
         sequencer.report(item, relaxed.get(item.submission.arrival))
@@ -213,6 +212,19 @@ def _parsed(submission: Submission, rules: Rules, known_elements: frozenset[str]
         return accept_initial(text, rules, known_elements, format=submission.format, first_line=line)
     except Rejected as rejection:
         return rejection
+
+
+def _relaxed(
+    to_relax: Sequence[tuple[int, Crystal]], judge: Judge, settings: RelaxationSettings, on_progress: OnProgress
+) -> dict[int, Relaxation]:
+    """By arrival number, in that order."""
+    relaxed: dict[Hashable, Relaxation] = {}
+    for ended in relax_batch(to_relax, judge, settings):
+        if isinstance(ended, Failed):
+            raise ended.error
+        relaxed[ended.key] = ended.relaxation
+        on_progress(Progress(Stage.RELAX, len(relaxed), len(to_relax)))
+    return {arrival: relaxed[arrival] for arrival, _ in to_relax}
 
 
 class _Sequencer:

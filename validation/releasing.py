@@ -6,18 +6,19 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from hull.reference import Coverage, DamagedRelease, ReferencePhase, Release, read_release
+from hull.reference import Coverage, DamagedRelease, Release, read_release
 from validation.acceptance import accept_relaxed
 from validation.blocks import Block, split_file
 from validation.checks import check_initial
 from validation.crystal import Crystal
+from validation.flight import Ended, Failed, relax_batch
 from validation.potentials import Judge
 from validation.reading import read_structure
 from validation.reduction import primitive
 from validation.references import reference_crystal, reference_phase
-from validation.relaxation import relax
+from validation.relaxation import Relaxation
 from validation.rules import Reason, Rejected, RelaxationSettings, Rules
 from validation.scales import scale_digest, scale_of
 from validation.uploads import structures_of
@@ -86,32 +87,68 @@ def relax_release(
 
     Raises ReleaseRefused where none is left.
     """
-    phases: list[ReferencePhase] = []
-    left_out: list[tuple[str, str]] = []
-    for source in sources:
-        try:
-            phase = _phase(len(phases) + 1, source, judge, settings, rules)
-        except Rejected as rejection:
-            left_out.append((source.label, str(rejection)))
-            progress(f"{source.label}: left out, {rejection}")
-            continue
-        phases.append(phase)
-        progress(f"{source.label}: {phase.formula} {phase.energy_per_atom:.4f} eV/atom")
-    if not phases:
+    taking = _Taking(judge, settings, rules, progress)
+    for ended in relax_batch(taking.starts(sources), judge, settings):
+        taking.take(ended)
+    if not taking.kept:
         raise ReleaseRefused("none of its structures could be relaxed; the lines above say why")
+    phases = tuple(
+        reference_phase(number, found.crystal, found.energy_per_atom, label=label[:200])
+        for number, (_, (label, found)) in enumerate(sorted(taking.kept.items()), start=1)
+    )
     scale = scale_of(judge, settings)
-    release = Release(name=name, coverage=coverage, scale=scale, scale_digest=scale_digest(scale), phases=tuple(phases))
-    return Built(release, tuple(left_out))
+    release = Release(name=name, coverage=coverage, scale=scale, scale_digest=scale_digest(scale), phases=phases)
+    return Built(release, tuple(why for _, why in sorted(taking.left_out.items())))
 
 
-def _phase(number: int, source: Source, judge: Judge, settings: RelaxationSettings, rules: Rules) -> ReferencePhase:
+class _Taking:
+    """Structures on their way into a release, by their number in the source; labels beside them."""
+
+    def __init__(
+        self, judge: Judge, settings: RelaxationSettings, rules: Rules, progress: Callable[[str], None]
+    ) -> None:
+        self.kept: dict[int, tuple[str, Relaxation]] = {}
+        self.left_out: dict[int, tuple[str, str]] = {}
+        self._under_way: dict[int, tuple[str, Crystal]] = {}
+        self._judge, self._settings, self._rules, self._progress = judge, settings, rules, progress
+
+    def starts(self, sources: Iterable[Source]) -> Iterator[tuple[int, Crystal]]:
+        for number, source in enumerate(sources):
+            try:
+                start = _start(source, self._judge, self._rules)
+            except Rejected as rejection:
+                self._leave_out(number, source.label, str(rejection))
+                continue
+            self._under_way[number] = source.label, start
+            yield number, start
+
+    def take(self, ended: Ended) -> None:
+        number = cast(int, ended.key)
+        label, start = self._under_way.pop(number)
+        if isinstance(ended, Failed):
+            why = f"the judge failed on it, {type(ended.error).__name__}: {ended.error}"
+            self._leave_out(number, label, why)
+            return
+        found = ended.relaxation
+        try:
+            accept_relaxed(start, found.crystal, found, rules=self._rules, settings=self._settings)
+        except Rejected as rejection:
+            self._leave_out(number, label, str(rejection))
+            return
+        self.kept[number] = label, found
+        self._progress(f"{label}: {found.crystal.formula} {found.energy_per_atom:.4f} eV/atom")
+
+    def _leave_out(self, number: int, label: str, why: str) -> None:
+        self.left_out[number] = label, why
+        self._progress(f"{label}: left out, {why}")
+
+
+def _start(source: Source, judge: Judge, rules: Rules) -> Crystal:
+    """The primitive cell to relax. Raises Rejected."""
     if source.crystal is None:
         raise source.problem or Rejected(Reason.UNREADABLE, "there is no structure")
     check_initial(source.crystal, rules, judge.elements)
-    initial = primitive(source.crystal)
-    result = relax(initial, judge, settings)
-    accept_relaxed(initial, result.crystal, result, rules=rules, settings=settings)
-    return reference_phase(number, result.crystal, result.energy_per_atom, label=source.label[:200])
+    return primitive(source.crystal)
 
 
 def _source(file: str, block: Block, rules: Rules) -> Source:

@@ -14,9 +14,9 @@ from philately.models import Candidate, Phase, Placement, Run
 from philately.queries.positions import subsystems
 from validation.acceptance import accept_relaxed
 from validation.crystal import Crystal
+from validation.flight import relax_alone
 from validation.history import History
 from validation.placing import Arrival, Fold, Outcome
-from validation.relaxation import relax
 from validation.rules import Rejected, Rules
 
 RELAX_TOLERANCE_EV_PER_ATOM = 0.002
@@ -126,7 +126,7 @@ def _relaxed_again(candidate: Candidate, placement: Placement, fold: Fold) -> Re
     scale = candidate.season.scale
     judge, _ = judge_of(scale.pk)
     initial, how = Crystal.unpack(candidate.detail.geometry or b""), settings_of(scale)
-    result = relax(initial, judge, how)
+    result = relax_alone(initial, judge, how)
     stored_device = candidate.relaxation.provenance["device"] if candidate.relaxation else ""
     found = partial(Replay, placement, stored_device=stored_device, device=judge.device)
     try:

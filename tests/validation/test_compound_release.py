@@ -11,7 +11,8 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from hull.reference import Coverage, read_release
 from tests.releases import emt_release
 from validation.attempt_records import OtherWork, WorkFile
-from validation.attempts import Attempt, attempt
+from validation.attempts import Attempt
+from validation.building import build
 from validation.compound_release import (
     NEAR_EV_PER_ATOM,
     OtherScale,
@@ -54,7 +55,7 @@ def elements():
 
 @pytest.fixture(scope="module")
 def attempts(judge):
-    return tuple(attempt(task, judge, COMPOUND_SETTINGS) for task in ALLOYS)
+    return build(ALLOYS, judge, COMPOUND_SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +202,8 @@ def test_the_work_of_an_elements_build_is_not_taken_over(judge, elements, tmp_pa
 
 
 def attempt_at(judge, task) -> Attempt:
-    return attempt(task, judge, COMPOUND_SETTINGS)
+    (made,) = build([task], judge, COMPOUND_SETTINGS)
+    return made
 
 
 def test_a_work_file_gives_tasks_back_as_they_were(judge, tmp_path):

@@ -69,7 +69,16 @@ def test_a_process_that_is_killed_loses_only_what_it_had_in_hand_and_is_replaced
 
 
 def test_a_judge_that_cannot_be_loaded_is_said_by_the_crew_and_not_waited_for():
-    with Crew(Duty(judge="emt", model="no such model", settings=SETTINGS), 1) as crew, pytest.raises(ProcessDied):
+    nonsense = Duty(judge="emt", model="no such model", settings=SETTINGS)
+
+    with Crew(nonsense, 1) as crew, pytest.raises(ProcessDied, match="judge emt has no models"):
+        list(crew.relax(enumerate(METALS)))
+
+
+def test_a_process_that_loads_other_weights_is_not_asked():
+    other = dataclasses.replace(DUTY, weights_sha256="ab" * 32)
+
+    with Crew(other, 1) as crew, pytest.raises(ProcessDied, match="other weights"):
         list(crew.relax(enumerate(METALS)))
 
 

@@ -11,7 +11,8 @@ import pytest
 from hull.entries import Formula
 from hull.reference import Coverage, read_release
 from validation.attempt_records import OtherWork, WorkFile, element_task
-from validation.attempts import Attempt, attempt, volume_ratio
+from validation.attempts import Attempt, volume_ratio
+from validation.building import build
 from validation.crystal import Crystal
 from validation.element_data import ATOMIC_VOLUME_ANG3
 from validation.element_release import build_release, elements_release, markdown_table, note
@@ -78,7 +79,7 @@ def test_an_atom_apart_from_a_crowd_is_found():
 def test_a_relaxation_that_does_not_converge_is_refused_but_recorded(judge):
     hasty = dataclasses.replace(ELEMENT_SETTINGS, max_steps=1)
 
-    found = attempt(Task("Cu", "bcc", 0.8), judge, hasty)
+    (found,) = build([Task("Cu", "bcc", 0.8)], judge, hasty)
 
     assert found.refused == "not converged in 6 steps"  # five times continued
     assert found.stopped == "max_steps"
@@ -88,7 +89,7 @@ def test_a_relaxation_that_does_not_converge_is_refused_but_recorded(judge):
 def test_what_reaches_only_a_seasons_limits_in_its_last_step_is_sane(judge):
     unreachable = dataclasses.replace(ELEMENT_SETTINGS, smax_ev_per_ang3=0.0, max_steps=40)
 
-    found = attempt(Task("Cu", "fcc", 1.0), judge, unreachable)
+    (found,) = build([Task("Cu", "fcc", 1.0)], judge, unreachable)
 
     assert found.stopped == "max_steps"
     assert found.refused == ""
@@ -97,11 +98,21 @@ def test_what_reaches_only_a_seasons_limits_in_its_last_step_is_sane(judge):
 def test_an_explosion_is_recorded_with_its_sentence_and_without_an_energy(judge, monkeypatch):
     monkeypatch.setattr(Task, "start", lambda task: prototype("fcc").crystal("Cu", 0.5))
 
-    found = attempt(Task("Cu", "fcc", 1.0), judge, ELEMENT_SETTINGS)
+    (found,) = build([Task("Cu", "fcc", 1.0)], judge, ELEMENT_SETTINGS)
 
     assert found.stopped == "exploded"
     assert "collapsed to 0.50 Å³ an atom" in found.refused
     assert found.energy_per_atom is None
+
+
+def test_one_that_takes_too_long_is_recorded_with_its_sentence_and_ends_no_other(judge, monkeypatch):
+    monkeypatch.setattr("validation.building.ATTEMPT_LIMIT_S", 0.0)
+
+    late, other = build([Task("Cu", "bcc", 0.8), Task("Al", "bcc", 1.0)], judge, ELEMENT_SETTINGS)
+
+    for found in (late, other):
+        assert (found.stopped, found.energy_per_atom) == ("time_limit", None)
+        assert found.refused.startswith("not finished after 0 s")
 
 
 def test_the_lowest_sane_attempt_is_kept():
@@ -270,7 +281,7 @@ def test_an_element_that_the_judge_does_not_bind_is_noted(judge):
 def test_a_relaxation_that_takes_more_steps_than_one_run_goes_on_to_its_end(judge):
     short = dataclasses.replace(ELEMENT_SETTINGS, max_steps=8)
 
-    found = attempt(Task("Cu", "bcc", 0.8), judge, short)
+    (found,) = build([Task("Cu", "bcc", 0.8)], judge, short)
 
     assert found.refused == ""
     assert found.steps > 8
