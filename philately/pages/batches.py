@@ -1,7 +1,6 @@
 """A batch's page, live while it is under way, and its table as CSV."""
 
-from dataclasses import dataclass, replace
-from urllib.parse import urlencode
+from dataclasses import dataclass
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
@@ -11,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from philately import queries
 from philately.models import Batch, User
+from philately.pages.asking import AskedRows, number
 from philately.pages.csv_lines import csv_response, inert
 from philately.pages.seasons import common
 from philately.pages.signing_in import accepts_key
@@ -37,27 +37,10 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(AskedRows):
     """Which rows of the table the visitor asked for."""
 
     outcome: str = ""
-    reason: str = ""
-    after: int = 0
-
-    @classmethod
-    def of(cls, request: HttpRequest) -> "Asked":
-        asked = request.GET
-        return cls(asked.get("outcome", ""), asked.get("reason", ""), number(asked.get("after", "")) or 0)
-
-    @property
-    def query(self) -> str:
-        told = {"outcome": self.outcome, "reason": self.reason, "after": self.after}
-        return urlencode({key: value for key, value in told.items() if value})
-
-    @property
-    def filters(self) -> str:
-        """The same rows from the first on."""
-        return replace(self, after=0).query
 
 
 @login_required
@@ -146,7 +129,3 @@ def _cells(row: queries.BatchRow) -> tuple[object, ...]:
         row.points,
         row.is_provisional,
     )
-
-
-def number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -1,8 +1,6 @@
 """A dry run's page, live while it goes on, its table as CSV, and the button that submits its file."""
 
 import hashlib
-from dataclasses import dataclass, replace
-from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -15,7 +13,7 @@ from philately import queries
 from philately.domain import dry_runs
 from philately.domain.refusals import UploadRefused
 from philately.models import DryRun
-from philately.pages.batches import number
+from philately.pages.asking import AskedRows
 from philately.pages.csv_lines import csv_response, inert
 from philately.pages.seasons import common
 from philately.pages.signing_in import accepts_key
@@ -23,27 +21,6 @@ from philately.queries.dry_runs import PASSED
 from philately.states import DryRunState
 
 _COLUMNS = ("number", "file", "block", "line", "formula", "n_atoms", "reason", "sentence")
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Which rows of the table the visitor asked for."""
-
-    reason: str = ""
-    after: int = 0
-
-    @classmethod
-    def of(cls, request: HttpRequest) -> "Asked":
-        return cls(request.GET.get("reason", ""), number(request.GET.get("after", "")) or 0)
-
-    @property
-    def query(self) -> str:
-        return urlencode({key: value for key, value in (("reason", self.reason), ("after", self.after)) if value})
-
-    @property
-    def filters(self) -> str:
-        """The same rows from the first on."""
-        return replace(self, after=0).query
 
 
 @accepts_key
@@ -69,7 +46,7 @@ def dry_run_live(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_safe
 def dry_run_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
-    found, asked = _find(request, pk), Asked.of(request)
+    found, asked = _find(request, pk), AskedRows.of(request)
     if found.state != DryRunState.DONE:
         raise Http404("the dry run has no table yet")
     rows = queries.dry_rows(found, reason=asked.reason)
@@ -98,7 +75,7 @@ def _find(request: HttpRequest, pk: int) -> DryRun:
 
 
 def _shown(request: HttpRequest, found: DryRun) -> dict[str, object]:
-    asked = Asked.of(request)
+    asked = AskedRows.of(request)
     is_done = found.state == DryRunState.DONE
     reasons = sorted(((key, n) for key, n in found.counts.items() if key), key=lambda item: (-item[1], item[0]))
     return {

@@ -1,11 +1,9 @@
 """The benchmark of matching runs, and its figures fit together; nothing here is about speed."""
 
-import os
-import socket
-
 import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
+from servers import answers
 
 from benchmark import match
 from benchmark.allotropes import allotropes, polytypes
@@ -24,12 +22,7 @@ def figures():
 
 
 def _suffixes():
-    with socket.socket() as probe:
-        probe.settimeout(2)
-        listens = probe.connect_ex(("127.0.0.1", 5432)) == 0
-    if not listens and os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail("no PostgreSQL on port 5432")
-    return ("_sqlite", "") if listens else ("_sqlite",)
+    return ("_sqlite", "") if answers("PostgreSQL", 5432) else ("_sqlite",)
 
 
 def test_every_figure_has_a_meaning(figures):

@@ -1,10 +1,9 @@
 """The benchmark of the sequencer runs, and its figures fit together; nothing here is about speed."""
 
-import os
-import socket
 from itertools import pairwise
 
 import pytest
+from servers import answers
 
 from benchmark import place
 from benchmark.seasons import APART_EV, make
@@ -17,12 +16,7 @@ def figures():
 
 
 def _databases():
-    with socket.socket() as probe:
-        probe.settimeout(2)
-        listens = probe.connect_ex(("127.0.0.1", 5432)) == 0
-    if not listens and os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail("no PostgreSQL on port 5432")
-    return ("sqlite", "postgresql") if listens else ("sqlite",)
+    return ("sqlite", "postgresql") if answers("PostgreSQL", 5432) else ("sqlite",)
 
 
 def test_every_figure_has_a_meaning_and_all_candidates_were_placed(figures):

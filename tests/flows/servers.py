@@ -11,17 +11,22 @@ import pytest
 HOST = "127.0.0.1"
 
 
+def answers(name: str, port: int) -> bool:
+    """Whether this service answers; with REQUIRE_SERVICES=1 its absence is a failure."""
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        if probe.connect_ex((HOST, port)) == 0:
+            return True
+    if os.environ.get("REQUIRE_SERVICES") == "1":
+        pytest.fail(f"no {name} on port {port}")
+    return False
+
+
 def needs(**ports: int) -> None:
     """Skip without these services; with REQUIRE_SERVICES=1 their absence is a failure."""
     for name, port in ports.items():
-        with socket.socket() as probe:
-            probe.settimeout(2)
-            if probe.connect_ex((HOST, port)) == 0:
-                continue
-        message = f"no {name} on port {port}"
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+        if not answers(name, port):
+            pytest.skip(f"no {name} on port {port}")
 
 
 @contextmanager
