@@ -74,6 +74,15 @@ class DryRunState(TextChoices):
     SET_ASIDE = "set_aside", "set aside"  # ours, after three attempts
 
 
+class OpinionState(TextChoices):
+    """Of what an auditor is asked. WAITING and RELAXING may alternate; the others are final."""
+
+    WAITING = "waiting", "waiting"  # also after an attempt that failed
+    RELAXING = "relaxing", "relaxing"
+    GIVEN = "given", "given"
+    SET_ASIDE = "set_aside", "set aside"  # ours, after three attempts; the find is held
+
+
 class ShardState(TextChoices):
     WAITING = "waiting", "waiting"
     PARSED = "parsed", "parsed"

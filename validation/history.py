@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hull.reference import Release
+from validation.auditing import Auditor
 from validation.crystal import Crystal
 from validation.memory import KeptPhase
 from validation.placing import Arrival, Fold, Outcome, Verdict
@@ -18,9 +19,9 @@ from validation.withdrawing import Remains, Representative, change_hull, remains
 class History:
     """Arrivals and withdrawals in the order in which they happened. Points are not its business."""
 
-    def __init__(self, release: Release, rules: Rules) -> None:
+    def __init__(self, release: Release, rules: Rules, auditors: tuple[Auditor, ...] = ()) -> None:
         """An empty season on this release."""
-        self.fold = Fold.on(release, rules)
+        self.fold = Fold.on(release, rules, auditors)
         self._release = {phase.number: phase for phase in release.phases}
         self._arrivals: dict[int, Arrival] = {}  # by candidate
         self._phases: dict[int, KeptPhase] = {}  # by candidate, what it was placed in

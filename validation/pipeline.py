@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -17,9 +17,11 @@ from typing import TypeVar
 from hull.reference import Release
 from validation.acceptance import accept_initial, accept_relaxed
 from validation.archive import UploadLimits
+from validation.auditing import Auditor, Heard, Unheard
 from validation.blocks import Format
 from validation.crystal import Crystal
-from validation.flight import Failed, relax_batch
+from validation.flight import Failed, relax_alone, relax_batch
+from validation.formation import Grounds
 from validation.gathered import Gathered
 from validation.matching import Description, find_twin
 from validation.placing import Arrival, Fold, Outcome
@@ -133,21 +135,24 @@ def judge_files(
     rules: Rules | None = None,
     settings: RelaxationSettings | None = None,
     limits: UploadLimits | None = None,
+    auditors: Sequence[tuple[Judge, Release]] = (),
     on_progress: OnProgress = lambda progress: None,
 ) -> list[Report]:
     """Carry uploads through all phases in the order given; one report a structure, in order of arrival.
 
-    The caller runs ``validation.canary.check`` on the judge before. Raises WrongRelease, ArchiveRefused for an upload
-    that is refused as a whole, and what the judge itself raises.
+    The caller runs ``validation.canary.check`` on the judges before. auditors: second judges with their releases, who
+    relax what would be stable. Raises WrongRelease, ArchiveRefused for an upload that is refused as a whole, and what
+    the judges themselves raise.
     """
     rules, settings = rules or Rules(), settings or RelaxationSettings()
-    if release.scale_digest != scale_digest(scale_of(judge, settings)):
-        raise WrongRelease(f"release {release.name} is not on the scale of {judge.name} with these settings")
+    for one, theirs in ((judge, release), *auditors):
+        if theirs.scale_digest != scale_digest(scale_of(one, settings)):
+            raise WrongRelease(f"release {theirs.name} is not on the scale of {one.name} with these settings")
     submissions = list(read_uploads(uploads, limits))
     checked = check_submissions(_counted(submissions, Stage.PARSE, on_progress), rules, judge.elements)
     to_relax = [(item.submission.arrival, item.original) for item in checked if item.original is not None]
     relaxed = _relaxed(to_relax, judge, settings, on_progress)
-    sequencer = _Sequencer(Fold.on(release, rules), settings)
+    sequencer = _Sequencer(Fold.on(release, rules, _auditors(auditors)), settings, [one for one, _ in auditors])
     return [
         sequencer.report(item, relaxed.get(item.submission.arrival))
         for item in _counted(checked, Stage.PLACE, on_progress)
@@ -227,12 +232,20 @@ def _relaxed(
     return {arrival: relaxed[arrival] for arrival, _ in to_relax}
 
 
-class _Sequencer:
-    """Phase 3 and the reports. Members become numbers in the order in which they appear."""
+def _auditors(pairs: Iterable[tuple[Judge, Release]]) -> tuple[Auditor, ...]:
+    return tuple(Auditor(f"{judge.name} {judge.model}".strip(), Grounds.of(release)) for judge, release in pairs)
 
-    def __init__(self, fold: Fold, settings: RelaxationSettings) -> None:
+
+class _Sequencer:
+    """Phase 3 and the reports. Members become numbers in the order in which they appear.
+
+    judges: of the fold's auditors, in their order.
+    """
+
+    def __init__(self, fold: Fold, settings: RelaxationSettings, judges: Sequence[Judge] = ()) -> None:
         self.fold = fold
         self.settings = settings
+        self._judges = judges
         self._members: dict[str, int] = {}
 
     def report(self, item: Checked, relaxed: Relaxation | None) -> Report:
@@ -246,7 +259,11 @@ class _Sequencer:
             accept_relaxed(crystal, relaxed.crystal, relaxed, rules=self.fold.rules, settings=self.settings)
         except Rejected as rejection:
             return _report(item, Ended.REJECTED, reason=rejection.reason, sentence=rejection.detail)
-        outcome = self.fold.place(self._arrival(item.submission, relaxed))
+        arrival = self._arrival(item.submission, relaxed)
+        try:
+            outcome = self.fold.place(arrival)
+        except Unheard:
+            outcome = self.fold.place(replace(arrival, heard=self._heard(relaxed.crystal)))
         return _report(
             item,
             Ended.PLACED,
@@ -255,6 +272,15 @@ class _Sequencer:
             energy_per_atom=relaxed.energy_per_atom,
             outcome=outcome,
         )
+
+    def _heard(self, crystal: Crystal) -> dict[str, Heard]:
+        """What those auditors say of it that have an opinion."""
+        asked = [
+            (auditor.name, judge)
+            for auditor, judge in zip(self.fold.auditors, self._judges, strict=True)
+            if auditor.is_asked_about(crystal.formula)
+        ]
+        return {name: Heard.of(relax_alone(crystal, judge, self.settings)) for name, judge in asked}
 
     def _arrival(self, submission: Submission, relaxed: Relaxation) -> Arrival:
         member = self._members.setdefault(submission.member, len(self._members) + 1)

@@ -13,6 +13,7 @@ from hull.arrays import EntryArrays
 from hull.entries import Entry, Formula
 from hull.reference import Coverage, Release
 from hull.store import EventKind, HullPoint, HullStore, Insertion, Position
+from validation.auditing import Auditor, objection_to
 from validation.formation import Grounds
 from validation.matching import KnownPhase, Match, first_match
 from validation.memory import KeptPhase, Memory
@@ -33,16 +34,26 @@ class Fold:
     all of them: no verdict depends on points.
     """
 
-    def __init__(self, grounds: Grounds, rules: Rules, hull: HullStore, memory: Memory, *, next_number: int) -> None:
+    def __init__(
+        self,
+        grounds: Grounds,
+        rules: Rules,
+        hull: HullStore,
+        memory: Memory,
+        *,
+        next_number: int,
+        auditors: tuple[Auditor, ...] = (),
+    ) -> None:
         """Take up a run where it was left. memory: may be another for each arrival, as far as it can ask."""
         self.grounds = grounds
         self.rules = rules
         self.hull = hull
         self.memory = memory
         self.next_number = next_number
+        self.auditors = auditors
 
     @classmethod
-    def on(cls, release: Release, rules: Rules) -> Fold:
+    def on(cls, release: Release, rules: Rules, auditors: tuple[Auditor, ...] = ()) -> Fold:
         """An empty season on this release, all in memory: its phases are numbered as there."""
         hull, memory = HullStore(release.scale_digest), Memory.whole(rules.points)
         hull.insert_arrays(EntryArrays.of(Entry(p.number, p.formula, p.energy_per_atom) for p in release.phases))
@@ -51,7 +62,8 @@ class Fold:
             memory.keep(KeptPhase(p.number, p.formula, p.energy_per_atom, crystal, find=None, in_hull=True))
         formulas = {p.number: p.formula for p in release.phases}
         memory.systems |= {formulas[number].chemical_system for number in hull.stable_entries()}
-        return cls(Grounds.of(release), rules, hull, memory, next_number=len(release.phases) + 1)
+        number = len(release.phases) + 1
+        return cls(Grounds.of(release), rules, hull, memory, next_number=number, auditors=auditors)
 
     def place(self, arrival: Arrival) -> Outcome:
         """Match, formation energy, hull, class and points of the next arrival."""
@@ -59,7 +71,10 @@ class Fold:
         return replace(outcome, awards=self.award(arrival, outcome))
 
     def judge(self, arrival: Arrival) -> Outcome:
-        """All but the points. The memory must have the phases of the arrival's formula near it in energy."""
+        """All but the points. The memory must have the phases of the arrival's formula near it in energy.
+
+        Raises Unheard, and changes nothing, where its auditors have to be asked first.
+        """
         formation = self.grounds.formation_energy_per_atom(arrival.formula, arrival.energy_per_atom)
         matched = self._match(arrival)
         if matched is None and formation is not None and self._is_inconspicuous(arrival, formation):
@@ -145,7 +160,9 @@ class Fold:
     def _is_inconspicuous(self, arrival: Arrival, formation: float) -> bool:
         """Whether its formation energy alone shows that it is neither rejected nor held, wherever the hull is: that is
         never above the elements, so nothing lowers it by more than its formation energy. Then its position need not be
-        asked for twice."""
+        asked for twice. With auditors it must: they are asked about what is stable."""
+        if self.auditors:
+            return False
         rules = self.rules
         lowest = max(rules.held_formation_energy_ev_per_atom, rules.held_on_arrival_ev_per_atom) + _ROUNDING_EV
         return not arrival.formula.is_element and lowest < formation <= rules.max_formation_energy_ev_per_atom
@@ -167,7 +184,19 @@ class Fold:
         if judged and on_arrival is not None and on_arrival < rules.held_on_arrival_ev_per_atom:
             limit = rules.held_on_arrival_ev_per_atom
             return f"it lowers the hull by {-on_arrival:.3f} eV/atom (limit {-limit:g}); an organiser looks at it"
-        return ""
+        return self._objection(arrival, formation, position)
+
+    def _objection(self, arrival: Arrival, formation: float, position: Position) -> str:
+        """What its auditors have against a find that is stable, or a duplicate that makes its phase so."""
+        if not (self.auditors and self.would_be_stable(position)):
+            return ""
+        limit = self.rules.held_auditor_difference_ev_per_atom
+        return objection_to(arrival.candidate, arrival.formula, formation, self.auditors, arrival.heard, limit)
+
+    def would_be_stable(self, position: Position) -> bool:
+        """Of a position on arrival."""
+        on_arrival = position.e_above_hull_on_arrival
+        return on_arrival is not None and on_arrival <= self.rules.stable_on_arrival_ev_per_atom
 
     def _accept(self, arrival: Arrival, formation: float) -> Outcome:
         phase = self._new_phase(arrival, in_hull=True)
@@ -184,7 +213,7 @@ class Fold:
     def _class(self, position: Position) -> Verdict:
         on_arrival = position.e_above_hull_on_arrival
         assert on_arrival is not None  # the release knows every element, so the hull is defined
-        if on_arrival <= self.rules.stable_on_arrival_ev_per_atom:
+        if self.would_be_stable(position):
             return Verdict.STABLE
         return Verdict.METASTABLE if on_arrival <= self.rules.metastable_ev_per_atom else Verdict.UNSTABLE
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
-RULES_VERSION = 2  # 1 knew no bond_radii_ratio
+RULES_VERSION = 3  # 1 knew no bond_radii_ratio, 2 no auditors
 MATCHER_VERSION = "structure-matcher-either-direction-3"
 
 
@@ -114,7 +114,7 @@ class Points:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Version 2. An organiser edits them before a season opens; their digest stands beside every verdict."""
+    """Version 3. An organiser edits them before a season opens; their digest stands beside every verdict."""
 
     version: int = RULES_VERSION
     max_atoms: int = 50  # in the primitive cell; the design's 200 is for judges on a GPU
@@ -137,6 +137,7 @@ class Rules:
     held_below_reference_ev_per_atom: float = 0.02
     held_formation_energy_ev_per_atom: float = -5.0
     held_on_arrival_ev_per_atom: float = -0.5
+    held_auditor_difference_ev_per_atom: float = 0.2  # in formation energy, where a season has auditors
     stable_on_arrival_ev_per_atom: float = -0.002
     metastable_ev_per_atom: float = 0.1
     points: Points = field(default_factory=Points)
@@ -181,7 +182,8 @@ class Rules:
 
 def _absent_in(version: int) -> dict[str, float]:
     """Rules that this version did not have, with the values by which they change nothing."""
-    return {"bond_radii_ratio": 0.0} if version < 2 else {}
+    absent = {"held_auditor_difference_ev_per_atom": 0.2} if version < 3 else {}  # no season had auditors then
+    return {**absent, "bond_radii_ratio": 0.0} if version < 2 else absent
 
 
 def _is_number(value: object) -> bool:

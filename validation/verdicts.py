@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 
 from hull.entries import Formula
 from hull.store import HullPoint, Position
+from validation.auditing import Heard
 from validation.crystal import Crystal
 from validation.rules import Reason
 from validation.scoring import Award
@@ -49,6 +50,7 @@ class Arrival:
     energy_per_atom: float
     crystal: Callable[[], Crystal]  # the relaxed cell; fetched only where something of its formula is near in energy
     structure: int | None = None  # its number where it may have been compared ahead (``memory.Fits``)
+    heard: Mapping[str, Heard] = field(default_factory=dict)  # by auditor, as far as any were asked
 
 
 @lru_cache(maxsize=65_536)

@@ -1,7 +1,7 @@
 """Evaluations: another run of a season from the same facts, and making it the official one."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
+from philately.domain import auditors
 from philately.domain.locks import Hold, LockLost, lock
 from philately.domain.place import Faulty, leave, place_chunk, taken_up
 from philately.domain.runs import open_run
@@ -29,6 +30,7 @@ OF_PLACEMENT = frozenset(
         "held_below_reference_ev_per_atom",
         "held_formation_energy_ev_per_atom",
         "held_on_arrival_ev_per_atom",
+        "held_auditor_difference_ev_per_atom",
         "stable_on_arrival_ev_per_atom",
         "metastable_ev_per_atom",
         "points",
@@ -50,6 +52,7 @@ class Plan:
     readmit: Iterable[int] = ()  # keys of such of them as take part again
     reason: str = ""
     by: User | None = None
+    auditors: Sequence[Release] | None = None  # of second judges; None: those of the official run
 
 
 def changed_rules(run: Run, changes: Mapping[str, Any]) -> Rules:
@@ -85,6 +88,11 @@ def open_evaluation(season: Season, plan: Plan) -> Run:
         raise EvaluationRefused(f"the release {plan.release} is on another scale than the season {season}")
     with transaction.atomic():
         run = open_run(season, plan.release, plan.rules, reason=plan.reason)
+        second = auditors.releases_of(season.official_run) if plan.auditors is None else plan.auditors
+        try:
+            auditors.name(run, second)
+        except auditors.AuditorRefused as refusal:
+            raise EvaluationRefused(str(refusal)) from refusal
         new = [RunExclusion(run=run, candidate_id=key, reason=plan.reason, by=plan.by) for key in sorted(mine)]
         kept = [
             RunExclusion(run=run, candidate_id=key, reason=row.reason, by_id=row.by_id)
@@ -183,6 +191,8 @@ def _catch_up(run: Run, hold: Hold | _Both, on_progress: Callable[[int], None] =
         except Faulty as fault:
             why = f"{type(fault.__cause__).__name__}: {fault.__cause__}"
             raise EvaluationRefused(f"candidate {fault.candidate} cannot be placed: {why}") from fault
+        except auditors.WaitsForAuditors as waits:
+            raise EvaluationRefused(str(waits)) from waits
         on_progress(placed)
 
 

@@ -10,17 +10,19 @@ from typing import Protocol, TypeVar
 from django.db import transaction
 
 from philately.domain import bulk, comparisons, hull_snapshots, outcomes, statistics, withdrawals
+from philately.domain.auditors import WaitsForAuditors, are_at_it, ask, auditors_of, heard_of
 from philately.domain.collector import collector_paused
 from philately.domain.locks import LockLost, lock
 from philately.domain.outcomes import Placed
 from philately.domain.recall import Judged, finds_and_ledger, open_systems, phases_near
 from philately.domain.runs import grounds_of, hull_of
 from philately.domain.transitions import fail, move
-from philately.domain.turns import Turn, Waiting, arrival_of, frontier, turn_of
+from philately.domain.turns import Turn, arrival_of, frontier, turn_of
 from philately.models import Candidate, Run, Season
 from philately.states import CandidateState, Stage
+from validation.auditing import Unheard
 from validation.memory import Memory
-from validation.placing import Fold
+from validation.placing import Arrival, Fold
 from validation.rules import Rules
 from validation.scoring import Ledger
 
@@ -128,10 +130,10 @@ def place_chunk(run: Run, hold: Held, *, official: bool = True) -> tuple[int, bo
     gets LockLost and, where a candidate cannot be placed, Faulty.
     """
     turn = turn_of(run, again=not official)
-    if turn.passed_to == run.placed_to:
+    if turn.passed_to == run.placed_to or (official and turn.waiting and are_at_it(run, turn.waiting[0].relaxation)):
         return 0, False
     try:
-        return _place_turn(run, turn, hold, official=official), True
+        placed, unheard = _place_turn(run, turn, hold, official=official)
     except LockLost as lost:
         if not official:
             raise
@@ -146,14 +148,25 @@ def place_chunk(run: Run, hold: Held, *, official: bool = True) -> tuple[int, bo
         log.exception("placing candidate %s failed", fault.candidate)
         _fail(fault)
         return 0, True
+    if unheard and not official:
+        raise WaitsForAuditors(unheard)
+    return placed, not unheard
 
 
-def _place_turn(run: Run, turn: Turn, hold: Held, *, official: bool) -> int:
-    """Place these and commit; says how many. Raises LockLost, Withdrawn or Faulty; then nothing has been done."""
+def _place_turn(run: Run, turn: Turn, hold: Held, *, official: bool) -> tuple[int, int]:
+    """Place these, as far as their auditors were heard, and commit; says how many, and how many wait for auditors.
+
+    Raises LockLost, Withdrawn or Faulty; then nothing has been done.
+    """
     global _warm
     fold = _fold(run, hold)
     _warm = None  # whatever goes wrong below leaves the fold ahead of the database
-    placed = _awarded(run, fold, _judged(run, fold, turn.waiting, hold))
+    heard = heard_of(run, [waiting.relaxation for waiting in turn.waiting])
+    arrivals = [_tried(waiting.candidate, partial(arrival_of, heard=heard), waiting) for waiting in turn.waiting]
+    judged = _judged(run, fold, arrivals, hold)
+    unheard = arrivals[len(judged) :]
+    turn = turn.before(unheard[0].candidate) if unheard else turn
+    placed = _awarded(run, fold, judged)
     with transaction.atomic():
         hold.confirm()
         _commit(run, placed, turn.passed_to)
@@ -162,12 +175,11 @@ def _place_turn(run: Run, turn: Turn, hold: Held, *, official: bool) -> int:
     _warm = _Warm(run.pk, run.placed_to, run.log_position, fold)
     statistics.renew(run)
     hull_snapshots.save_when_due(run, fold.hull)
-    return len(placed)
+    return len(placed), ask(run, fold, unheard) if unheard else 0
 
 
-def _judged(run: Run, fold: Fold, turn: Sequence[Waiting], hold: Held) -> list[Judged]:
-    """Verdicts in order, still without points. Raises Faulty."""
-    arrivals = [_tried(waiting.candidate, arrival_of, waiting) for waiting in turn]
+def _judged(run: Run, fold: Fold, arrivals: Sequence[Arrival], hold: Held) -> list[Judged]:
+    """Verdicts in order, still without points, up to the first find whose auditors were not heard. Raises Faulty."""
     memory = fold.memory
     phases = phases_near(run, arrivals, fold.rules)
     fits = comparisons.fits_among(arrivals, phases, fold.rules)
@@ -175,7 +187,10 @@ def _judged(run: Run, fold: Fold, turn: Sequence[Waiting], hold: Held) -> list[J
     judged = []
     for arrival in arrivals:
         hold.keep()
-        judged.append((arrival, _tried(arrival.candidate, fold.judge, arrival)))
+        try:
+            judged.append((arrival, _tried(arrival.candidate, fold.judge, arrival)))
+        except Unheard:
+            break
     return judged
 
 
@@ -189,6 +204,8 @@ def _awarded(run: Run, fold: Fold, judged: Sequence[Judged]) -> list[Placed]:
 def _tried(candidate: int, deed: Callable[[_Given], _Made], given: _Given) -> _Made:
     try:
         return deed(given)
+    except Unheard:
+        raise
     except Exception as error:
         raise Faulty(candidate) from error
 
@@ -211,7 +228,8 @@ def _fold(run: Run, hold: Held) -> Fold:
     rules = Rules.from_json(run.rules)
     memory = Memory(Ledger(rules.points), open_systems(run))
     hull = hull_snapshots.load_or_rebuild(run, partial(hull_of, run, keep=hold.keep), keep=hold.keep)
-    return Fold(grounds_of(run.release), rules, hull, memory, next_number=run.next_phase_number)
+    number, auditors = run.next_phase_number, auditors_of(run)
+    return Fold(grounds_of(run.release), rules, hull, memory, next_number=number, auditors=auditors)
 
 
 def _commit(run: Run, placed: Sequence[Placed], passed_to: int) -> None:
@@ -226,7 +244,7 @@ def _commit(run: Run, placed: Sequence[Placed], passed_to: int) -> None:
 
 def _move(turn: Turn) -> None:
     """Their turn has passed, also of those that are left out. Heirs stay parked."""
-    done = {*turn.left_out, *(waiting.candidate for waiting in turn.waiting)} - turn.heirs
+    done = {waiting.candidate for waiting in (*turn.left_out, *turn.waiting)} - turn.heirs
     moved = move(Candidate.objects.filter(pk__in=done), CandidateState.RELAXED, CandidateState.PLACED)
     if turn.heirs:
         heirs = Candidate.objects.select_for_update().filter(pk__in=turn.heirs, state=CandidateState.PARKED)

@@ -1,32 +1,22 @@
 """Phase 2: claim, relax many at once, save each structure as it finishes."""
 
-import logging
-import signal
 import time
-from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection
+from typing import Any
 
 from django.conf import settings
 from django.db.models import F, QuerySet
 
 from philately.broker import ring
 from philately.domain import judges, relaxations
-from philately.domain.alarms import alarm
-from philately.domain.relaxations import LeaseLost
-from philately.domain.transitions import claim, fail, move, new_token, renew
+from philately.domain.in_hand import InHand, Queue
+from philately.domain.opinions import OpinionQueue
+from philately.domain.transitions import claim, fail, move, renew
 from philately.models import Candidate, RelaxationFact, Scale
 from philately.states import CandidateState, Stage
-from validation.canary import CanaryResult
 from validation.crystal import Crystal
-from validation.flight import Ended, Failed, Flight
-from validation.potentials import Judge
-
-log = logging.getLogger(__name__)
-
-_GRACE_S = 30.0  # a relaxation that heeds its limit has ended by then
-_LOOK_AGAIN_S = 1.0  # after there was nothing to claim, while others are being relaxed
-_HELPING = 64  # structures claimed at a time, at most
-_SUSPECT = 2  # attempts after which a structure is relaxed alone: it may be the one that kills workers
+from validation.relaxation import Relaxation
+from validation.rules import Rules
 
 
 def relax_some(scale_id: int, *, stop: Callable[[], bool] = lambda: False) -> bool:
@@ -35,10 +25,9 @@ def relax_some(scale_id: int, *, stop: Callable[[], bool] = lambda: False) -> bo
     It goes on until nothing waits, or other scales' structures have waited for a turn. Told to stop, it gives back what
     it did not finish. Raises what loading the judge raised; nothing is claimed then.
     """
-    if not _waiting(scale_id).exists():
+    if not is_waited_for(scale_id):
         return False
-    judge, canary = judges.loaded(scale_id)
-    in_hand = InHand(Scale.objects.get(pk=scale_id), judge, canary)
+    in_hand = in_hand_on(scale_id)
     began = time.monotonic()
     while not stop():
         if in_hand.hungry:
@@ -53,147 +42,72 @@ def relax_some(scale_id: int, *, stop: Callable[[], bool] = lambda: False) -> bo
     return True
 
 
-def _waiting(scale_id: int) -> QuerySet[Candidate]:
-    return Candidate.objects.filter(season__scale_id=scale_id, state=CandidateState.PARSED)
+def in_hand_on(scale_id: int) -> InHand:
+    """Nothing yet. Raises what loading the judge raised."""
+    judge, canary = judges.loaded(scale_id)
+    return InHand(Scale.objects.get(pk=scale_id), judge, canary, queues_on(scale_id))
+
+
+def queues_on(scale_id: int) -> tuple[Queue[Any], ...]:
+    """Opinions first: a sequencer waits for them, and they are few."""
+    return OpinionQueue(scale_id), CandidateQueue(scale_id)
+
+
+def is_waited_for(scale_id: int) -> bool:
+    """One look at an index each, however much waits."""
+    return any(queue.waiting().exists() for queue in queues_on(scale_id))
 
 
 def _turn_is_over(scale_id: int, began: float) -> bool:
     if time.monotonic() - began < settings.RELAX_TURN_S:
         return False
     others = Scale.objects.exclude(pk=scale_id).values_list("pk", flat=True)
-    return any(_waiting(other).exists() for other in others)  # one look at an index each, however much waits here
+    return any(map(is_waited_for, others))
 
 
-class InHand:
-    """The structures that this worker has claimed on one scale and is relaxing together. All carry one token."""
+class CandidateQueue(Queue[Candidate]):
+    """Candidates of the seasons that are judged on the scale, in order of arrival."""
 
-    def __init__(self, scale: Scale, judge: Judge, canary: CanaryResult) -> None:
-        self._scale, self._token = scale, new_token()
-        self._provenance = judges.provenance(judge, canary)
-        self._flight = Flight(judge, judges.settings_of(scale), time_limit_s=settings.RELAX_LIMIT_S)
-        self._held: dict[Hashable, Candidate] = {}
-        self._renewed = time.monotonic()
-        self._look_again_at = 0.0
+    atoms = "n_atoms"
 
-    def __len__(self) -> int:
-        return len(self._held)
+    def __init__(self, scale_id: int) -> None:
+        self._scale_id = scale_id
 
-    @property
-    def hungry(self) -> bool:
-        """Whether more should be claimed."""
-        return self._flight.hungry and time.monotonic() >= self._look_again_at
+    def waiting(self) -> QuerySet[Candidate]:
+        return Candidate.objects.filter(season__scale_id=self._scale_id, state=CandidateState.PARSED)
 
-    def claim(self) -> None:
-        """One helping of atoms, in order of arrival. What is a known fact by now is committed at once."""
-        picked = self._helping()
-        if not picked:
-            self.rest()
-            return
-        counted = {"attempts": F("attempts") + 1}
-        claim(picked, CandidateState.PARSED, CandidateState.RELAXING, token=self._token, **counted)
-        mine = Candidate.objects.filter(lease=self._token, pk__in=picked).order_by("arrival")
-        taken = list(mine.select_related("detail", "season__official_run"))
-        self._held |= {candidate.pk: candidate for candidate in taken}
-        facts = relaxations.known_facts(self._scale.pk, {candidate.content_hash for candidate in taken})
-        for candidate in taken:
-            self._board(candidate, facts.get(candidate.content_hash))
+    def in_order(self) -> QuerySet[Candidate]:
+        return self.waiting().order_by("arrival")
 
-    def rest(self) -> None:
-        """Ask for no more for a moment."""
-        self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
+    def claim(self, keys: list[int], token: str) -> list[Candidate]:
+        claim(keys, CandidateState.PARSED, CandidateState.RELAXING, token=token, attempts=F("attempts") + 1)
+        mine = Candidate.objects.filter(lease=token, pk__in=keys).order_by("arrival")
+        return list(mine.select_related("detail", "season__official_run"))
 
-    def _helping(self) -> list[int]:
-        """At least one candidate, and as many more as the budget of atoms allows; one under suspicion comes alone.
+    def initial_hash(self, row: Candidate) -> str:
+        return row.content_hash
 
-        In order of arrival and not of size: nothing is padded, and those who came first are waited for.
-        """
-        if any(candidate.attempts > _SUSPECT for candidate in self._held.values()):
-            return []
-        waiting = _waiting(self._scale.pk).order_by("arrival").values_list("pk", "n_atoms", "attempts")
-        helping: list[int] = []
-        atoms = 0
-        for pk, n_atoms, attempts in waiting[:_HELPING]:
-            if attempts >= _SUSPECT:
-                return helping or ([] if self._held else [pk])
-            atoms += n_atoms or 1
-            if helping and atoms > settings.RELAX_CLAIM_ATOMS:
-                break
-            helping.append(pk)
-        return helping
+    def start(self, row: Candidate) -> Crystal:
+        return Crystal.unpack(row.detail.geometry or b"")
 
-    def _board(self, candidate: Candidate, fact: RelaxationFact | None) -> None:
-        if fact is not None:
-            self._end(candidate, fact)
-            return
-        try:
-            self._flight.add(candidate.pk, Crystal.unpack(candidate.detail.geometry or b""))
-        except Exception as error:
-            log.exception("relaxing candidate %s failed", candidate.pk)
-            self._failed(candidate, error)
+    def save(self, row: Candidate, found: Relaxation, provenance: dict[str, object]) -> RelaxationFact:
+        duplicate = Rules.from_json(row.season.rules).duplicate
+        return relaxations.save(found, self._scale_id, provenance, formula=row.formula, duplicate=duplicate)
 
-    def step(self) -> None:
-        """One step of all of them; those that end are saved, by the rules of their seasons."""
-        self._keep_lease()
-        try:
-            with _killed_after(settings.RELAX_LIMIT_S + _GRACE_S):
-                ended = self._flight.step()
-        except Exception as error:
-            log.exception("a step of %s candidates failed", len(self._held))
-            for candidate in list(self._held.values()):
-                self._failed(candidate, error)
-            self._flight.drop(self._flight.unfinished)
-            return
-        for end in ended:
-            self._end(self._held[end.key], end)
+    def commit(self, row: Candidate, fact: RelaxationFact) -> None:
+        """By the rules of its season."""
+        relaxations.commit(row, fact)
+        ring("place", row.season_id, queue="place")
 
-    def _end(self, candidate: Candidate, end: Ended | RelaxationFact) -> None:
-        """Commit how it ended: the only place where the faults of a single structure are caught."""
-        try:
-            relaxations.commit(candidate, self._fact(candidate, end))
-            ring("place", candidate.season_id, queue="place")
-            del self._held[candidate.pk]
-        except LeaseLost:
-            self._lost({candidate.pk})
-        except Exception as error:
-            log.exception("relaxing candidate %s failed", candidate.pk)
-            self._failed(candidate, error)
+    def fail(self, row: Candidate, error: Exception, token: str) -> None:
+        fail(row, Stage.RELAX, error, token=token)
 
-    def _fact(self, candidate: Candidate, end: Ended | RelaxationFact) -> RelaxationFact:
-        if isinstance(end, RelaxationFact):
-            return end
-        if isinstance(end, Failed):
-            raise end.error
-        return relaxations.save(candidate, end.relaxation, self._provenance)
+    def renew(self, token: str) -> int:
+        return renew(token)
 
-    def _failed(self, candidate: Candidate, error: Exception) -> None:
-        fail(candidate, Stage.RELAX, error, token=self._token)
-        del self._held[candidate.pk]
+    def held(self, token: str) -> set[int]:
+        return set(Candidate.objects.filter(lease=token).values_list("pk", flat=True))
 
-    def _keep_lease(self) -> None:
-        """What another worker took meanwhile is dropped."""
-        if time.monotonic() - self._renewed <= settings.LEASE_S / 4:
-            return
-        self._renewed = time.monotonic()
-        if renew(self._token) < len(self._held):
-            still = Candidate.objects.filter(lease=self._token).values_list("pk", flat=True)
-            self._lost(set(self._held).difference(still))
-
-    def _lost(self, candidates: set[Hashable]) -> None:
-        log.warning("candidates %s were taken over by another worker", list(candidates))
-        self._flight.drop(candidates)
-        for pk in candidates:
-            del self._held[pk]
-
-    def give_back(self) -> None:
-        """What is unfinished waits again, and no attempt counts."""
-        mine = Candidate.objects.filter(lease=self._token, pk__in=list(self._held))
+    def give_back(self, keys: Collection[int], token: str) -> None:
+        mine = Candidate.objects.filter(lease=token, pk__in=keys)
         move(mine, CandidateState.RELAXING, CandidateState.PARSED, attempts=F("attempts") - 1)
-        self._held.clear()
-
-
-def _killed_after(seconds: float) -> AbstractContextManager[None]:
-    """End this process where a single step hangs in compiled code, which no exception reaches.
-
-    The pool starts another one, and the sweeper takes the structures back.
-    """
-    return alarm(seconds, signal.SIG_DFL)

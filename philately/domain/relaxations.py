@@ -1,7 +1,7 @@
 """Relaxations are facts that every season shares: how they are written, and what follows for one candidate."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from validation.acceptance import accept_relaxed
 from validation.crystal import Crystal
 from validation.matching import Description
 from validation.relaxation import Relaxation, Stopped
-from validation.rules import Rejected, Rules
+from validation.rules import Rejected, Rules, Tolerances
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +39,25 @@ def known_hashes(scale_id: int, initial_hashes: Iterable[str]) -> set[str]:
     return set(known.values_list("initial_hash", flat=True))
 
 
-def save(candidate: Candidate, result: Relaxation, provenance: dict[str, object]) -> RelaxationFact:
-    """Write a fact; where another worker wrote the same one first, theirs stands."""
+def save(
+    result: Relaxation,
+    scale_id: int,
+    provenance: Mapping[str, object],
+    *,
+    formula: str,
+    duplicate: Tolerances | None = None,
+) -> RelaxationFact:
+    """Write a fact; where another worker wrote the same one first, theirs stands.
+
+    duplicate: under which it will be compared with others, if it will.
+    """
     exploded = result.stopped is Stopped.EXPLODED
     with transaction.atomic():
         fact, created = RelaxationFact.objects.get_or_create(
             initial_hash=result.initial_hash,
-            scale_id=candidate.season.scale_id,
+            scale_id=scale_id,
             defaults={
-                "formula": candidate.formula,
+                "formula": formula,
                 "n_sites": len(result.crystal),
                 "stopped": result.stopped,
                 "steps": result.steps,
@@ -67,8 +77,8 @@ def save(candidate: Candidate, result: Relaxation, provenance: dict[str, object]
                 magmoms=_packed(result.magmoms),
                 charges=_packed(result.charges),
             )
-            if not exploded:
-                described = Description.of(result.crystal, Rules.from_json(candidate.season.rules).duplicate)
+            if duplicate is not None and not exploded:
+                described = Description.of(result.crystal, duplicate)
                 comparisons.write_fingerprints(fact.pk, described)
     return fact
 

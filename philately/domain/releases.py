@@ -1,6 +1,7 @@
 """Releases and scales in the database; their files are read by ``hull.reference``."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def file_sha256(path: Path) -> str:
 def scale_row(identity: dict[str, object], digest: str, *, model: str = "") -> Scale:
     """The scale's row, made where it is new; a model given later replaces the place to load it from."""
     judge = str(identity["judge"])
-    name = f"{judge} {Path(model).name}".strip()
+    name = f"{judge} {_short(model)}".strip()[:100]
     scale, created = Scale.objects.get_or_create(
         digest=digest, defaults={"name": name, "judge": judge, "model": model, "identity": identity}
     )
@@ -58,6 +59,13 @@ def scale_row(identity: dict[str, object], digest: str, *, model: str = "") -> S
         scale.model, scale.name = model, name
         scale.save(update_fields=["model", "name"])
     return scale
+
+
+def _short(model: str) -> str:
+    """Of a folder or hub name its last part, of a description its path."""
+    if not model.lstrip().startswith("{"):
+        return Path(model).name
+    return str(json.loads(model)["path"])
 
 
 def _rows(phases: Iterable[ReferencePhase]) -> Iterator[ReleasePhase]:

@@ -1,12 +1,13 @@
 """Replay: a verdict computed again from the facts, by a fold that starts from the release."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from django.db.models import QuerySet
 
 from hull.entries import Formula
+from philately.domain.auditors import auditors_of, heard_of
 from philately.domain.judges import judge_of, settings_of
 from philately.domain.releases import release_of
 from philately.domain.turns import arrival_of, waiting_of
@@ -63,7 +64,7 @@ def replay(candidate: Candidate, *, relax_again: bool = False) -> Replay:
     fold = _history_before(run, candidate).fold
     if relax_again:
         return _relaxed_again(candidate, placement, fold)
-    outcome = fold.judge(_arrival(candidate))
+    outcome = fold.judge(_arrival(run, candidate))
     return Replay(placement, outcome, tuple(_differences(placement, outcome)))
 
 
@@ -72,15 +73,17 @@ def _history_before(run: Run, candidate: Candidate) -> History:
 
     What was rejected left no trace in a fold, and has no phase.
     """
-    history = History(release_of(run.release), Rules.from_json(run.rules))
+    history = History(release_of(run.release), Rules.from_json(run.rules), auditors_of(run))
     elements = Formula.parse(candidate.formula).elements
     phases = Phase.objects.filter(run=run, chemical_system__in=subsystems(elements))
     earlier = Candidate.objects.filter(placements__phase__in=phases, arrival__lt=candidate.arrival).order_by("arrival")
     taken_out = deque(_taken_out(phases, candidate))
-    for waiting in waiting_of(earlier):
+    waiting_before = list(waiting_of(earlier))
+    heard = heard_of(run, [waiting.relaxation for waiting in waiting_before])
+    for waiting in waiting_before:
         while taken_out and taken_out[0][0] < waiting.arrival:
             history.withdraw(taken_out.popleft()[1])
-        history.place(arrival_of(waiting))
+        history.place(arrival_of(waiting, heard))
     for _, withdrawn in taken_out:
         history.withdraw(withdrawn)
     return history
@@ -93,9 +96,9 @@ def _taken_out(phases: QuerySet[Phase], candidate: Candidate) -> list[tuple[int,
     return [(after, key) for after, key in order.values_list("withdrawn_after", "candidate") if after is not None]
 
 
-def _arrival(candidate: Candidate) -> Arrival:
+def _arrival(run: Run, candidate: Candidate) -> Arrival:
     (waiting,) = waiting_of(Candidate.objects.filter(pk=candidate.pk))
-    return arrival_of(waiting)
+    return arrival_of(waiting, heard_of(run, [waiting.relaxation]))
 
 
 def _differences(placement: Placement, outcome: Outcome) -> list[Difference]:
@@ -133,15 +136,13 @@ def _relaxed_again(candidate: Candidate, placement: Placement, fold: Fold) -> Re
         accept_relaxed(initial, result.crystal, result, rules=fold.rules, settings=how)
     except Rejected as rejection:  # not to be placed: there may not even be an energy
         return found(None, (Difference("verdict", placement.verdict, str(rejection)),))
-    outcome = fold.judge(
-        Arrival(
-            candidate.pk,
-            candidate.batch.owner_id,
-            Formula.parse(candidate.formula),
-            result.energy_per_atom,
-            lambda: result.crystal,
-        )
+    again = replace(
+        _arrival(placement.run, candidate),
+        energy_per_atom=result.energy_per_atom,
+        crystal=lambda: result.crystal,
+        structure=None,  # it is another one, however near
     )
+    outcome = fold.judge(again)
     differences = []
     if outcome.verdict.value != placement.verdict:
         differences.append(Difference("verdict", placement.verdict, outcome.verdict.value))

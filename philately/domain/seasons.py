@@ -1,5 +1,6 @@
 """Opening a season."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,6 +9,7 @@ from django.core.validators import slug_re
 from django.db import transaction
 from django.utils import timezone
 
+from philately.domain import auditors
 from philately.domain.runs import open_run
 from philately.models import Membership, Release, Season, User
 from philately.states import Role, Visibility
@@ -25,6 +27,7 @@ class SeasonPlan:
     slug: str
     name: str
     release: Release
+    auditors: Sequence[Release] = ()  # of second judges, each on its own scale
     rules: Rules = field(default_factory=Rules)
     description: str = ""
     visibility: str = Visibility.OPEN
@@ -54,6 +57,10 @@ def open_season(plan: SeasonPlan) -> Season:
             closes_at=plan.closes_at,
         )
         season.official_run = open_run(season, plan.release, plan.rules)
+        try:
+            auditors.name(season.official_run, plan.auditors)
+        except auditors.AuditorRefused as refusal:
+            raise SeasonRefused(str(refusal)) from refusal
         season.save(update_fields=["official_run"])
     return season
 

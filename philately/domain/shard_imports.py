@@ -18,6 +18,7 @@ from philately.models import Candidate, Scale
 from validation.crystal import Crystal
 from validation.flight import Ended, Failed, relax_batch
 from validation.relaxation import Relaxation, Stopped
+from validation.rules import Rules
 from validation.scales import judge_identity, scale_digest
 from validation.shard_checks import Implausible, canary_of, relaxation_of
 from validation.shard_files import Results
@@ -169,7 +170,11 @@ def _compared(one: _Import, end: Ended) -> tuple[tuple[str, float, float], str]:
 def _save(one: _Import, taken: Taken) -> None:
     """The only place where the faults of a single row are caught."""
     try:
-        relaxations.save(one.candidate, one.relaxation, one.provenance)
+        season = one.candidate.season
+        duplicate = Rules.from_json(season.rules).duplicate
+        relaxations.save(
+            one.relaxation, season.scale_id, one.provenance, formula=one.candidate.formula, duplicate=duplicate
+        )
         taken.new += 1
     except Exception as error:
         log.exception("taking the relaxation of candidate %s from a shard failed", one.candidate.pk)

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from philately.broker import ring
-from philately.domain import audits, dry_runs, dumps, resumable, twins, withdrawals
+from philately.domain import audits, dry_runs, dumps, opinions, resumable, twins, withdrawals
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.locks import is_free, within_reach
@@ -35,6 +35,7 @@ def sweep() -> None:
     _set_aside_shards()
     _try_again()
     _set_aside_what_blocks()
+    opinions.sweep()
     for season in Season.objects.select_related("official_run"):
         _ring_for(season)
     for scale in Scale.objects.all():

@@ -1,6 +1,6 @@
 """Whose turn it is: relaxed candidates in order of arrival, as far as everything earlier is settled."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from operator import attrgetter
@@ -14,6 +14,7 @@ from philately.domain.heirs import heirs_of
 from philately.domain.recall import relaxed_crystal
 from philately.models import Candidate, Run, Season
 from philately.states import SETTLED, CandidateState
+from validation.auditing import Heard
 from validation.verdicts import Arrival
 
 _OPEN = sorted(set(CandidateState) - SETTLED - {CandidateState.RELAXED})  # what the others wait for
@@ -36,14 +37,21 @@ class Waiting(NamedTuple):
 class Turn:
     """Who is next, at most a chunk, and how far in the order of arrival that takes the run.
 
-    left_out: keys of those whose turn it is that the run leaves out. heirs: of those of ``waiting`` that are parked
+    left_out: those whose turn it is that the run leaves out. heirs: of those of ``waiting`` that are parked
     twins of such.
     """
 
     waiting: tuple[Waiting, ...]
-    left_out: tuple[int, ...]
+    left_out: tuple[Waiting, ...]
     heirs: frozenset[int]
     passed_to: int
+
+    def before(self, candidate: int) -> "Turn":
+        """As much of it as comes before one of ``waiting``."""
+        (arrival,) = (one.arrival for one in self.waiting if one.candidate == candidate)
+        waiting = tuple(one for one in self.waiting if one.arrival < arrival)
+        left_out = tuple(one for one in self.left_out if one.arrival < arrival)
+        return Turn(waiting, left_out, self.heirs & {one.candidate for one in waiting}, arrival - 1)
 
 
 def turn_of(run: Run, *, again: bool = False) -> Turn:
@@ -60,12 +68,13 @@ def turn_of(run: Run, *, again: bool = False) -> Turn:
     found = tuple(waiting_of(ready.filter(state__in=states)[: settings.PLACE_CHUNK]))
     if len(found) == settings.PLACE_CHUNK:
         ready = ready.filter(arrival__lte=found[-1].arrival)
-    left_out, heirs = _left_out(run, found), heirs_of(run, ready)
-    waiting = [one for one in found if one.candidate not in left_out]
+    excluded, heirs = _left_out(run, found), heirs_of(run, ready)
+    waiting = [one for one in found if one.candidate not in excluded]
+    left_out = tuple(one for one in found if one.candidate in excluded)
     if heirs:
         waiting = sorted([*waiting, *waiting_of(ready.filter(pk__in=heirs))], key=attrgetter("arrival"))
     last = found[-1].arrival if len(found) == settings.PLACE_CHUNK else ready.values_list("arrival", flat=True).last()
-    return Turn(tuple(waiting), tuple(left_out), frozenset(heirs), run.placed_to if last is None else last)
+    return Turn(tuple(waiting), left_out, frozenset(heirs), run.placed_to if last is None else last)
 
 
 def _left_out(run: Run, found: Sequence[Waiting]) -> frozenset[int]:
@@ -84,8 +93,8 @@ def waiting_of(candidates: QuerySet[Candidate]) -> Iterator[Waiting]:
     return map(Waiting._make, rows.iterator(chunk_size=2000))
 
 
-def arrival_of(waiting: Waiting) -> Arrival:
-    """As the fold takes it."""
+def arrival_of(waiting: Waiting, heard: Mapping[int, Mapping[str, Heard]] | None = None) -> Arrival:
+    """As the fold takes it. heard: what auditors said, by relaxation and auditor."""
     return Arrival(
         waiting.candidate,
         waiting.member,
@@ -93,6 +102,7 @@ def arrival_of(waiting: Waiting) -> Arrival:
         waiting.energy_per_atom,
         partial(relaxed_crystal, waiting.candidate),
         waiting.relaxation,
+        (heard or {}).get(waiting.relaxation, {}),
     )
 
 

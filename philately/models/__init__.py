@@ -5,9 +5,10 @@ from philately.models.batches import Batch, Candidate, CandidateDetail, Shard
 from philately.models.judges import AcceptedJudge
 from philately.models.likenesses import Fit, InitialFingerprint, RelaxedFingerprint
 from philately.models.locks import Lock
+from philately.models.opinions import Opinion
 from philately.models.people import ApiKey, Membership, User
 from philately.models.relaxations import RelaxationFact, RelaxationGeometry
-from philately.models.runs import HullPoint, LogEntry, Phase, Placement, Run, RunExclusion, ScoreEntry
+from philately.models.runs import HullPoint, LogEntry, Phase, Placement, Run, RunAuditor, RunExclusion, ScoreEntry
 from philately.models.seasons import Release, ReleasePhase, Scale, Season
 from philately.models.uploads import DryRun, ResumableUpload
 from philately.models.withdrawals import Withdrawal
@@ -26,6 +27,7 @@ __all__ = [
     "Lock",
     "LogEntry",
     "Membership",
+    "Opinion",
     "Phase",
     "Placement",
     "RelaxationFact",
@@ -35,6 +37,7 @@ __all__ = [
     "ReleasePhase",
     "ResumableUpload",
     "Run",
+    "RunAuditor",
     "RunExclusion",
     "Scale",
     "ScoreEntry",

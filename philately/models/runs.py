@@ -52,6 +52,19 @@ class RunExclusion(models.Model):
         return f"{self.candidate} is left out of {self.run}"
 
 
+class RunAuditor(models.Model):
+    """A second judge: the scale of this release, from whose elements its formation energies are measured."""
+
+    run = models.ForeignKey(Run, models.PROTECT, db_index=False, related_name="auditors")
+    release = models.ForeignKey("philately.Release", models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "release"], name="auditor_once_a_run")]
+
+    def __str__(self) -> str:
+        return f"{self.release.scale} against {self.release}"
+
+
 class Phase(models.Model):
     """An accepted unique structure, its lowest-energy representative and first finder; or a phase of the release."""
 

@@ -15,7 +15,7 @@ from facts import Killed, add_candidate, before_statement, bells, kill, let_expi
 from philately import tasks
 from philately.domain import judges
 from philately.domain.judges import judge_of
-from philately.domain.relax import InHand, relax_some
+from philately.domain.relax import in_hand_on, relax_some
 from philately.domain.seasons import join
 from philately.domain.sweep import sweep
 from philately.models import Candidate, RelaxationFact, Scale, Season
@@ -159,11 +159,11 @@ def test_while_a_judge_is_refused_one_bell_a_round_rings_for_it(waiting, setting
 
 
 def _in_hand(season):
-    return InHand(season.scale, *judge_of(season.scale_id))
+    return in_hand_on(season.scale_id)
 
 
 def _arrivals(in_hand):
-    return sorted(candidate.arrival for candidate in in_hand._held.values())
+    return sorted(candidate.arrival for candidate in in_hand.rows)
 
 
 def test_a_helping_is_as_many_atoms_as_allowed_in_order_of_arrival_and_one_at_least(participant, settings):

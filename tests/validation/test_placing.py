@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from hull.entries import Entry, Formula
 from hull.reference import Coverage, ReferencePhase, Release, Vector
 from hull.store import HullStore
+from validation.auditing import Auditor, Heard, Unheard
 from validation.crystal import Crystal
+from validation.formation import Grounds
 from validation.placing import Arrival, Change, Fold, Memory, Outcome, Verdict
 from validation.rules import Points, Reason, Rules
 from validation.scoring import PUTS_ON_HULL, Find, PointsFor
@@ -398,3 +400,73 @@ def test_a_restored_fold_knows_which_systems_are_open(opening: Sequence[Arrival]
     outcome = restored.place(last)
     assert outcome.verdict is Verdict.STABLE
     assert outcome == steady.place(last)
+
+
+LENIENT = Auditor("lenient", Grounds(Coverage.ELEMENTS, {11: -3.0, 17: -4.0}))  # knows no potassium
+
+
+def _audited(energy_per_atom: float | None, problem: str = "") -> Arrival:
+    """NaCl at −0.5 eV/atom by the judge, and what its auditor says, whose elements make −3.5."""
+    return replace(_arrival(1, -2.0), heard={LENIENT.name: Heard(energy_per_atom, problem)})
+
+
+@pytest.fixture
+def audited() -> Fold:
+    return Fold.on(_release(), RULES, (LENIENT,))
+
+
+def test_a_stable_find_is_not_judged_before_its_auditors_were_heard_and_nothing_is_changed(audited: Fold) -> None:
+    with pytest.raises(Unheard) as missing:
+        audited.place(_arrival(1, -2.0))
+
+    assert (missing.value.candidate, missing.value.auditors) == (1, ("lenient",))
+    assert audited.next_number == 4
+    assert audited.place(_audited(-4.0)) == Fold.on(_release(), RULES).place(_arrival(1, -2.0))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "verdict"),
+    [(-3.81, Verdict.STABLE), (-4.19, Verdict.STABLE), (-3.79, Verdict.HELD), (-4.21, Verdict.HELD)],
+)
+def test_a_find_is_held_where_an_auditor_s_formation_energy_differs_by_more_than_the_rule(
+    audited: Fold, theirs: float, verdict: Verdict
+) -> None:
+    outcome = audited.place(_audited(theirs))
+
+    assert outcome.verdict is verdict
+    if verdict is Verdict.HELD:
+        assert f"is -0.500 eV/atom, and {theirs + 3.5:.3f} by the auditor lenient (limit of the difference 0.2)" in (
+            outcome.sentence
+        )
+        assert outcome.awards == ()
+        assert outcome.points == ()  # the hull did not move
+
+
+def test_a_find_whose_auditor_comes_to_no_energy_is_held(audited: Fold) -> None:
+    outcome = audited.place(_audited(None, "its relaxation ran away, the cell collapsed"))
+
+    assert outcome.verdict is Verdict.HELD
+    assert "the auditor lenient comes to no energy: its relaxation ran away" in outcome.sentence
+
+
+def test_nobody_is_asked_about_what_is_not_stable_or_held_anyway(audited: Fold) -> None:
+    audited.place(_audited(-4.0))
+
+    assert audited.place(_arrival(2, -1.95, crystal=_other_crystal)).verdict is Verdict.METASTABLE
+    assert audited.place(_arrival(3, -1.3, formula="ClNa3")).verdict is Verdict.UNSTABLE
+    assert audited.place(_arrival(4, -8.0, formula="ClNa2")).verdict is Verdict.HELD
+    assert audited.place(_arrival(5, -2.001)).verdict is Verdict.DUPLICATE
+
+
+def test_an_auditor_whose_release_lacks_an_element_has_no_opinion(audited: Fold) -> None:
+    assert audited.place(_arrival(1, -2.0, formula="ClK")).verdict is Verdict.STABLE
+
+
+def test_a_duplicate_that_lowers_a_stable_phase_is_asked_about_too(audited: Fold) -> None:
+    audited.place(_audited(-4.0))
+    lower = replace(_arrival(2, -2.005), heard={})
+
+    with pytest.raises(Unheard):
+        audited.place(lower)
+
+    assert audited.place(replace(lower, heard={"lenient": Heard(-4.0)})).verdict is Verdict.REFINED

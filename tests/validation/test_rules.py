@@ -38,7 +38,7 @@ CHANGES = [
     {"max_atoms": 51},
     {"volume_ratio_range": (0.2, 3.0)},
     {"points": Points(unique=2.0)},
-    {"version": 3},
+    {"version": 4},
     {"bond_radii_ratio": 0.0},
 ]
 
@@ -85,7 +85,8 @@ def test_a_rejection_survives_a_way_between_processes_with_its_sites_and_numbers
 
 def test_rules_of_version_1_keep_their_meaning_and_their_digest():
     stored = json.loads(json.dumps(asdict(Rules(version=1))))
-    del stored["bond_radii_ratio"]  # version 1 knew no such rule
+    for unknown in ("bond_radii_ratio", "held_auditor_difference_ev_per_atom"):
+        del stored[unknown]
     canonical = json.dumps({"matcher": rules_module.MATCHER_VERSION, **stored}, sort_keys=True, separators=(",", ":"))
 
     rules = Rules.from_json(stored)
@@ -94,6 +95,16 @@ def test_rules_of_version_1_keep_their_meaning_and_their_digest():
     assert rules.to_json() == stored
     assert rules.digest() == hashlib.sha256(canonical.encode()).hexdigest()
     assert Rules.from_json(rules.to_json()) == rules
+
+
+def test_rules_of_version_2_are_written_without_the_rule_on_auditors_unless_it_differs():
+    older = Rules(version=2)
+
+    assert "held_auditor_difference_ev_per_atom" not in older.to_json()
+    assert Rules.from_json(older.to_json()) == older
+    changed = Rules(version=2, held_auditor_difference_ev_per_atom=0.4)
+    assert Rules.from_json(changed.to_json()) == changed
+    assert changed.digest() != older.digest()
 
 
 def test_a_rule_that_version_1_did_not_have_can_be_given_to_it_and_is_then_told_by_the_digest():

@@ -28,6 +28,14 @@ class Command(BaseCommand):
         parser.add_argument("slug", help="short name in addresses, e.g. spring-2027")
         parser.add_argument("--name", help="title (default: the slug)")
         parser.add_argument("--release", required=True, help="number, name or beginning of the SHA-256 of the release")
+        parser.add_argument(
+            "--auditor",
+            dest="auditors",
+            action="append",
+            default=[],
+            metavar="RELEASE",
+            help="the release of a second judge, on its own scale, that stable finds are shown to; may be given again",
+        )
         parser.add_argument("--rules", type=Path, metavar="JSON", help="file of rules that differ from the defaults")
         parser.add_argument("--max-atoms", type=int, help="atoms in the primitive cell (default: 50)")
         parser.add_argument(
@@ -45,6 +53,7 @@ class Command(BaseCommand):
             slug=options["slug"],
             name=options["name"] or options["slug"],
             release=chosen_release(options["release"]),
+            auditors=[chosen_release(auditor) for auditor in options["auditors"]],
             rules=_rules(options["rules"], options["max_atoms"]),
             visibility=options["visibility"],
             opens_at=options["opens"],
@@ -58,6 +67,8 @@ class Command(BaseCommand):
         if organiser is not None:
             join(season, organiser, Role.ORGANISER)
         self.stdout.write(f"season {season.slug} is judged by {season.scale} against {plan.release}")
+        for auditor in plan.auditors:
+            self.stdout.write(f"its stable finds are audited by {auditor.scale} against {auditor}")
 
 
 def _rules(path: Path | None, max_atoms: int | None) -> Rules:

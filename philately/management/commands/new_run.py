@@ -16,7 +16,7 @@ from philately.domain.evaluations import (
 from philately.management.chosen_release import chosen_release
 from philately.management.chosen_season import chosen_season
 from philately.management.evaluation_command import EvaluationCommand, user_named
-from philately.models import Run, Season
+from philately.models import Release, Run, Season
 
 
 class Command(EvaluationCommand):
@@ -31,6 +31,14 @@ class Command(EvaluationCommand):
         parser.add_argument(
             "--rules", type=Path, metavar="JSON", help="file of rules that differ from the official run"
         )
+        parser.add_argument(
+            "--auditor",
+            dest="auditors",
+            action="append",
+            metavar="RELEASE",
+            help="the release of a second judge, instead of the official run's; may be given again",
+        )
+        parser.add_argument("--no-auditors", action="store_true", help="without second judges")
         parser.add_argument("--without", type=int, nargs="+", default=[], metavar="CANDIDATE", help="ids to leave out")
         parser.add_argument(
             "--readmit",
@@ -55,9 +63,10 @@ class Command(EvaluationCommand):
 
 
 def _resumed(season: Season, options: dict[str, Any]) -> Run:
-    if any(options[name] for name in ("release", "rules", "without", "readmit")):
+    if any(options[name] for name in ("release", "rules", "auditors", "no_auditors", "without", "readmit")):
         raise CommandError(
-            "a run is resumed as it was begun; --release, --rules, --without and --readmit make a new one"
+            "a run is resumed as it was begun; --release, --rules, --auditor, --no-auditors, --without and --readmit "
+            "make a new one"
         )
     run = season.runs.select_related("release", "scale").filter(number=options["resume"]).first()
     if run is None:
@@ -76,8 +85,18 @@ def _opened(season: Season, options: dict[str, Any]) -> Run:
         readmit=options["readmit"],
         reason=options["reason"],
         by=user_named(options["by"]) if options["by"] else None,
+        auditors=_auditors(options),
     )
     return open_evaluation(season, plan)
+
+
+def _auditors(options: dict[str, Any]) -> list[Release] | None:
+    """None for those of the official run."""
+    if options["no_auditors"]:
+        if options["auditors"]:
+            raise CommandError("--auditor and --no-auditors contradict each other")
+        return []
+    return None if options["auditors"] is None else [chosen_release(auditor) for auditor in options["auditors"]]
 
 
 def _changes(path: Path | None) -> dict[str, Any]:

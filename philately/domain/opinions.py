@@ -1,0 +1,101 @@
+"""Opinions: relaxed structures relaxed again by the auditors of a run, each on a scale of its own.
+
+They are facts, like relaxations. A sequencer asks for those that it needs (``auditors.ask``), relax workers take them
+before candidates, and each one that is given rings for the sequencers that may wait for it.
+"""
+
+import logging
+from collections.abc import Collection
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
+
+from philately.broker import ring
+from philately.domain import relaxations
+from philately.domain.files import storable
+from philately.domain.in_hand import Queue
+from philately.domain.relaxations import LeaseLost
+from philately.domain.transitions import expired, lease_end
+from philately.models import Opinion, RelaxationFact, Season
+from philately.states import OpinionState
+from validation.crystal import Crystal
+from validation.relaxation import Relaxation
+
+log = logging.getLogger(__name__)
+
+_FREE = {"lease": None, "lease_until": None}
+
+
+class OpinionQueue(Queue[Opinion]):
+    """What the scale's judge is asked as an auditor, in the order in which it was asked."""
+
+    atoms = "relaxation__n_sites"
+
+    def __init__(self, scale_id: int) -> None:
+        self._scale_id = scale_id
+
+    def waiting(self) -> QuerySet[Opinion]:
+        """One that failed rests for a while."""
+        rested = Q(attempts=0) | Q(changed_at__lt=Now() - timedelta(seconds=settings.RETRY_AFTER_S))
+        waiting = Opinion.objects.filter(rested, scale_id=self._scale_id, state=OpinionState.WAITING)
+        return waiting.filter(attempts__lt=settings.MAX_ATTEMPTS)
+
+    def in_order(self) -> QuerySet[Opinion]:
+        return self.waiting().order_by("pk")
+
+    def claim(self, keys: list[int], token: str) -> list[Opinion]:
+        Opinion.objects.filter(pk__in=keys, state=OpinionState.WAITING).update(
+            state=OpinionState.RELAXING, lease=token, lease_until=lease_end(), attempts=F("attempts") + 1
+        )
+        mine = Opinion.objects.filter(lease=token, pk__in=keys).order_by("pk")
+        return list(mine.select_related("relaxation__geometry"))
+
+    def initial_hash(self, row: Opinion) -> str:
+        return self.start(row).content_hash
+
+    def start(self, row: Opinion) -> Crystal:
+        return Crystal.unpack(row.relaxation.geometry.crystal)
+
+    def save(self, row: Opinion, found: Relaxation, provenance: dict[str, object]) -> RelaxationFact:
+        return relaxations.save(found, self._scale_id, provenance, formula=row.relaxation.formula)
+
+    def commit(self, row: Opinion, fact: RelaxationFact) -> None:
+        mine = Opinion.objects.filter(pk=row.pk, lease=row.lease)
+        given = {"state": OpinionState.GIVEN, "result": fact, "problem": "", "changed_at": Now()}
+        if not mine.update(**given, **_FREE):
+            raise LeaseLost
+        ring_sequencers(self._scale_id)
+
+    def fail(self, row: Opinion, error: Exception, token: str) -> None:
+        problem = storable(f"attempt {row.attempts} failed: {type(error).__name__}: {error}")[:2000]
+        mine = Opinion.objects.filter(pk=row.pk, lease=token)
+        mine.update(state=OpinionState.WAITING, problem=problem, changed_at=Now(), **_FREE)
+
+    def renew(self, token: str) -> int:
+        return Opinion.objects.filter(lease=token).update(lease_until=lease_end())
+
+    def held(self, token: str) -> set[int]:
+        return set(Opinion.objects.filter(lease=token).values_list("pk", flat=True))
+
+    def give_back(self, keys: Collection[int], token: str) -> None:
+        mine = Opinion.objects.filter(lease=token, pk__in=keys)
+        mine.update(state=OpinionState.WAITING, attempts=F("attempts") - 1, **_FREE)
+
+
+def sweep() -> None:
+    """Take from workers that died; set aside what failed too often, which holds the find that it is about."""
+    died = {"state": OpinionState.WAITING, "problem": "its worker stopped without a word", "changed_at": Now()}
+    Opinion.objects.filter(expired(), state=OpinionState.RELAXING).update(**died, **_FREE)
+    spent = Opinion.objects.filter(state=OpinionState.WAITING, attempts__gte=settings.MAX_ATTEMPTS)
+    for opinion in spent.select_related("scale", "relaxation")[:1000]:
+        if spent.filter(pk=opinion.pk).update(state=OpinionState.SET_ASIDE, changed_at=Now()):
+            log.error("opinion %s (%s) is set aside: %s", opinion.pk, opinion, opinion.problem)
+            ring_sequencers(opinion.scale_id)
+
+
+def ring_sequencers(scale_id: int) -> None:
+    """Of the seasons whose official run has an auditor on this scale."""
+    for season in Season.objects.filter(official_run__auditors__release__scale=scale_id).values_list("pk", flat=True):
+        ring("place", season, queue="place")
