@@ -188,6 +188,22 @@ class PhaseAdmin(ReadOnly):
     search_fields = ("=formula", "=chemical_system")
 
 
+@admin.register(models.RunAuditor)
+class RunAuditorAdmin(ReadOnly):
+    list_display = ("id", "run", "release")
+    list_select_related = ("run__season", "release__scale")
+
+
+@admin.register(models.Opinion)
+class OpinionAdmin(ReadOnly):
+    """What auditors were asked, and what of it failed."""
+
+    list_display = ("id", "relaxation", "scale", "state", "attempts", "problem", "changed_at")
+    list_filter = ("state", "scale")
+    list_select_related = ("relaxation", "scale")
+    raw_id_fields = ("relaxation", "result")
+
+
 @admin.register(models.RunExclusion)
 class RunExclusionAdmin(ReadOnly):
     list_display = ("id", "run", "candidate_id", "reason", "by")

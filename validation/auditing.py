@@ -1,7 +1,8 @@
 """Auditors: second judges, each on an energy scale and a release of its own, who are asked about stable finds.
 
 A find that exploits one potential seldom exploits another. Energies of two scales never meet in one hull, so formation
-energies are compared, each measured from its own scale's elements.
+energies are compared, each measured from its own scale's elements and without the corrections that one of the two
+may have learned (``validation.corrections``).
 """
 
 from __future__ import annotations
@@ -61,20 +62,33 @@ class Auditor:
             return None
         return self.grounds.formation_energy_per_atom(formula, heard.energy_per_atom)
 
-    def objection(self, formula: Formula, formation: float, heard: Heard, limit: float) -> str:
-        """Why an organiser must look at a find; empty where the two agree.
+    def difference(self, formula: Formula, heard: Heard, formation: float, judge: Grounds) -> float | None:
+        """Of its formation energy from the judge's, eV/atom, corrections taken out of both; None where it has none.
 
-        formation: by the judge; limit: on the difference, both in eV/atom. That the auditor comes to no energy is an
-        objection, too.
+        formation: the judge's; judge: what that was measured from.
         """
         theirs = self.formation_energy_per_atom(formula, heard)
         if theirs is None:
+            return None
+        return self.grounds.without_corrections(formula, theirs) - judge.without_corrections(formula, formation)
+
+    def objection(self, formula: Formula, heard: Heard, formation: float, judge: Grounds, limit: float) -> str:
+        """Why an organiser must look at a find; empty where the two agree.
+
+        formation, judge: as in ``difference``. limit: on that, eV/atom. That the auditor comes to no energy is an
+        objection, too.
+        """
+        apart = self.difference(formula, heard, formation, judge)
+        if apart is None:
             return f"the auditor {self.name} comes to no energy: {heard.problem}; an organiser looks at it"
-        if abs(theirs - formation) <= limit:
+        if abs(apart) <= limit:
             return ""
+        theirs = self.formation_energy_per_atom(formula, heard)
+        corrected = self.grounds.corrections or judge.corrections
         return (
-            f"its formation energy is {formation:.3f} eV/atom, and {theirs:.3f} by the auditor {self.name} "
-            f"(limit of the difference {limit:g}); an organiser looks at it"
+            f"its formation energy is {formation:.3f} eV/atom, and {theirs:.3f} by the auditor {self.name}: "
+            f"{abs(apart):.3f} apart{' without the corrections of anions' if corrected else ''} (limit {limit:g}); "
+            "an organiser looks at it"
         )
 
 
@@ -88,18 +102,19 @@ class Unheard(Exception):
 
 
 def objection_to(
-    candidate: int,
-    formula: Formula,
+    arrival: tuple[int, Formula],
     formation: float,
+    judge: Grounds,
     auditors: tuple[Auditor, ...],
     heard: Mapping[str, Heard],
     limit: float,
 ) -> str:
     """The first objection of those who are asked, empty where all agree. heard: by auditor. Raises Unheard."""
+    candidate, formula = arrival
     if silent := silent_about(formula, auditors, heard):
         raise Unheard(candidate, tuple(auditor.name for auditor in silent))
     asked = (auditor for auditor in auditors if auditor.is_asked_about(formula))
-    objections = (auditor.objection(formula, formation, heard[auditor.name], limit) for auditor in asked)
+    objections = (auditor.objection(formula, heard[auditor.name], formation, judge, limit) for auditor in asked)
     return next(filter(None, objections), "")
 
 

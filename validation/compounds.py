@@ -28,6 +28,7 @@ _REACH_ANG = 5.0
 _SIX = 6
 _BORN = 1 / 8  # a bond grows with its number as (n / 6)^(1 / (B - 1)), Born's exponent B being about 9
 _HEUSLERS = {"half-Heusler": half_heuslers, "Heusler": heuslers}
+_RARER = 1  # by so many ranks in all; beyond are 1,300 more, binaries of the rarer lanthanides and the like
 _METALLIC_RANK = 6  # intermetallic compounds come after the ions
 
 
@@ -85,7 +86,8 @@ def compound_tasks(elements: Iterable[str]) -> tuple[CompoundTask, ...]:
     Elements without a tabulated volume, which no release may hold, are left out.
     """
     known = frozenset(elements) & ATOMIC_VOLUME_ANG3.keys()
-    found = {task: None for label in OCCUPATIONS for task in _ionic_tasks(label, ions(known))}
+    ionic = (task for label in OCCUPATIONS for task in _ionic_tasks(label, ions(known)))
+    found = {task: None for task in ionic if task.rank <= len(task.species) + _RARER}
     found |= {
         CompoundTask(label, species): None
         for label, listed in _HEUSLERS.items()

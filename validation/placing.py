@@ -191,7 +191,8 @@ class Fold:
         if not (self.auditors and self.would_be_stable(position)):
             return ""
         limit = self.rules.held_auditor_difference_ev_per_atom
-        return objection_to(arrival.candidate, arrival.formula, formation, self.auditors, arrival.heard, limit)
+        asked = arrival.candidate, arrival.formula
+        return objection_to(asked, formation, self.grounds, self.auditors, arrival.heard, limit)
 
     def would_be_stable(self, position: Position) -> bool:
         """Of a position on arrival."""

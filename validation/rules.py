@@ -137,7 +137,7 @@ class Rules:
     held_below_reference_ev_per_atom: float = 0.02
     held_formation_energy_ev_per_atom: float = -5.0
     held_on_arrival_ev_per_atom: float = -0.5
-    held_auditor_difference_ev_per_atom: float = 0.2  # in formation energy, where a season has auditors
+    held_auditor_difference_ev_per_atom: float = 0.4  # in formation energy without learned corrections
     stable_on_arrival_ev_per_atom: float = -0.002
     metastable_ev_per_atom: float = 0.1
     points: Points = field(default_factory=Points)
@@ -182,7 +182,7 @@ class Rules:
 
 def _absent_in(version: int) -> dict[str, float]:
     """Rules that this version did not have, with the values by which they change nothing."""
-    absent = {"held_auditor_difference_ev_per_atom": 0.2} if version < 3 else {}  # no season had auditors then
+    absent = {"held_auditor_difference_ev_per_atom": 0.4} if version < 3 else {}  # no season had auditors then
     return {**absent, "bond_radii_ratio": 0.0} if version < 2 else absent
 
 

@@ -1,20 +1,17 @@
-"""The auditors of a run: who they are, what they said of structures, and asking them about finds."""
+"""The auditors of a run: naming them, and asking them about finds. ``queries.opinions`` has what they said."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from functools import partial
 
 from django.db import transaction
 
 from philately.domain.bells import ring_relax
-from philately.domain.files import chunks
-from philately.domain.runs import grounds_of
 from philately.models import Opinion, Release, Run, RunAuditor
+from philately.queries.opinions import auditor_rows
 from philately.states import OpinionState
-from validation.auditing import Auditor, Heard, silent_about
+from validation.auditing import silent_about
 from validation.placing import Fold
 from validation.verdicts import Arrival
-
-_ASKED = 2000  # structures a statement
 
 
 class AuditorRefused(Exception):
@@ -38,35 +35,11 @@ def name(run: Run, releases: Iterable[Release]) -> None:
         RunAuditor.objects.create(run=run, release=release)
 
 
-def auditors_of(run: Run) -> tuple[Auditor, ...]:
-    """As the fold takes them, in the order in which they were named."""
-    rows = run.auditors.select_related("release__scale").order_by("pk")
-    return tuple(Auditor(str(row.release.scale), grounds_of(row.release)) for row in rows)
-
-
 def are_at_it(run: Run, relaxation: int) -> bool:
     """Whether a structure was asked about and not everybody was heard."""
     under_way = [OpinionState.WAITING, OpinionState.RELAXING]
     asked = Opinion.objects.filter(relaxation=relaxation, state__in=under_way)
     return asked.filter(scale__in=run.auditors.values("release__scale")).exists()
-
-
-def heard_of(run: Run, relaxations: Collection[int]) -> dict[int, dict[str, Heard]]:
-    """By relaxation and auditor's name; only what is final."""
-    scales = dict(run.auditors.values_list("release__scale", "release__scale__name"))
-    heard: dict[int, dict[str, Heard]] = {}
-    if not scales:
-        return heard
-    final = Opinion.objects.filter(scale__in=scales, state__in=[OpinionState.GIVEN, OpinionState.SET_ASIDE])
-    for some in chunks(list(relaxations), _ASKED):
-        for opinion in final.filter(relaxation__in=some).select_related("result"):
-            heard.setdefault(opinion.relaxation_id, {})[scales[opinion.scale_id]] = heard_in(opinion)
-    return heard
-
-
-def heard_in(opinion: Opinion) -> Heard:
-    """What a final opinion says."""
-    return Heard(None, opinion.problem) if opinion.result is None else Heard.of(opinion.result)
 
 
 def ask(run: Run, fold: Fold, arrivals: Iterable[Arrival]) -> int:
@@ -90,16 +63,9 @@ def ask(run: Run, fold: Fold, arrivals: Iterable[Arrival]) -> int:
 
 def _write(run: Run, asked: dict[str, list[int]]) -> None:
     """What was asked before stays as it is."""
-    for auditor in run.auditors.select_related("release__scale"):
+    for auditor in auditor_rows(run):
         scale = auditor.release.scale
-        rows = [Opinion(relaxation_id=key, scale=scale) for key in asked[str(scale)]]
+        rows = [Opinion(relaxation_id=key, scale=scale) for key in asked[scale.name]]
         Opinion.objects.bulk_create(rows, batch_size=1000, ignore_conflicts=True)
         if rows:
             transaction.on_commit(partial(ring_relax, scale))
-
-
-def releases_of(run: Run | None) -> list[Release]:
-    """Those of its auditors, in the order in which they were named."""
-    if run is None:
-        return []
-    return [row.release for row in run.auditors.select_related("release__scale").order_by("pk")]

@@ -17,6 +17,7 @@ from philately.domain.runs import open_run
 from philately.domain.transitions import move
 from philately.domain.withdrawals import carry_out_placed
 from philately.models import Candidate, Placement, Release, Run, RunExclusion, Season, User
+from philately.queries.opinions import releases_of
 from philately.states import CandidateState
 from validation.rules import Rules
 
@@ -88,7 +89,7 @@ def open_evaluation(season: Season, plan: Plan) -> Run:
         raise EvaluationRefused(f"the release {plan.release} is on another scale than the season {season}")
     with transaction.atomic():
         run = open_run(season, plan.release, plan.rules, reason=plan.reason)
-        second = auditors.releases_of(season.official_run) if plan.auditors is None else plan.auditors
+        second = releases_of(season.official_run) if plan.auditors is None else plan.auditors
         try:
             auditors.name(run, second)
         except auditors.AuditorRefused as refusal:

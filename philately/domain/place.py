@@ -10,15 +10,17 @@ from typing import Protocol, TypeVar
 from django.db import transaction
 
 from philately.domain import bulk, comparisons, hull_snapshots, outcomes, statistics, withdrawals
-from philately.domain.auditors import WaitsForAuditors, are_at_it, ask, auditors_of, heard_of
+from philately.domain.auditors import WaitsForAuditors, are_at_it, ask
 from philately.domain.collector import collector_paused
 from philately.domain.locks import LockLost, lock
 from philately.domain.outcomes import Placed
 from philately.domain.recall import Judged, finds_and_ledger, open_systems, phases_near
-from philately.domain.runs import grounds_of, hull_of
+from philately.domain.runs import hull_of
 from philately.domain.transitions import fail, move
 from philately.domain.turns import Turn, arrival_of, frontier, turn_of
 from philately.models import Candidate, Run, Season
+from philately.queries.grounds import grounds_of
+from philately.queries.opinions import auditors_of, heard_of
 from philately.states import CandidateState, Stage
 from validation.auditing import Unheard
 from validation.memory import Memory

@@ -1,16 +1,15 @@
 """What a fold must know of a run before it places a chunk: a few queries, however large the run is."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 
 from django.db import connection
 
-from hull.arrays import EntryArrays
-from hull.entries import Entry, Formula
+from hull.entries import Formula
 from hull.reference import Coverage
-from hull.store import HullStore
 from philately.domain import bulk
 from philately.models import Phase, RelaxationGeometry, Release, ReleasePhase, Run, ScoreEntry
+from philately.queries.grounds import vertices_of
 from philately.states import PhaseStatus
 from validation.crystal import Crystal
 from validation.memory import KeptPhase
@@ -139,14 +138,7 @@ def ledger_of(run: Run, finds: Iterable[Find], rules: Rules) -> Ledger:
     return ledger
 
 
-@lru_cache(maxsize=8)
 def _systems_of_release(release_id: int) -> frozenset[str]:
-    """Those of compounds that are on the release's own hull. A release never changes."""
-    release = Release.objects.get(pk=release_id)
-    if release.coverage == Coverage.ELEMENTS:
-        return frozenset()
-    rows = release.phases.order_by("number").values_list("number", "formula", "energy_per_atom")
-    formulas = {number: Formula.parse(formula) for number, formula, _ in rows}
-    hull = HullStore("release")
-    hull.insert_arrays(EntryArrays.of(Entry(number, formulas[number], energy) for number, _, energy in rows))
-    return frozenset(formulas[number].chemical_system for number in hull.stable_entries())
+    """Those of compounds that are on the release's own hull."""
+    release = Release.objects.only("coverage").get(pk=release_id)
+    return frozenset() if release.coverage == Coverage.ELEMENTS else frozenset(vertices_of(release_id))

@@ -7,11 +7,11 @@ from functools import partial
 from django.db.models import QuerySet
 
 from hull.entries import Formula
-from philately.domain.auditors import auditors_of, heard_of
 from philately.domain.judges import judge_of, settings_of
 from philately.domain.releases import release_of
 from philately.domain.turns import arrival_of, waiting_of
 from philately.models import Candidate, Phase, Placement, Run
+from philately.queries.opinions import auditors_of, heard_of
 from philately.queries.positions import subsystems
 from validation.acceptance import accept_relaxed
 from validation.crystal import Crystal

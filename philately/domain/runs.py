@@ -8,15 +8,14 @@ from django.db import transaction
 from django.db.models import Max
 
 from hull.arrays import EntryArrays
-from hull.entries import ATOMIC_NUMBER, SYMBOLS, Entry, Formula
-from hull.reference import Coverage
+from hull.entries import Entry, Formula
 from hull.store import HullStore
 from philately.domain import bulk
 from philately.domain.outcomes import write_hull_points
 from philately.domain.versions import provenance
 from philately.models import Phase, Release, ReleasePhase, Run, Season
+from philately.queries.grounds import grounds_of
 from philately.states import PhaseStatus
-from validation.formation import Grounds
 from validation.rules import Rules
 
 _CHUNK = 5000
@@ -66,14 +65,6 @@ def hull_of(run: Run, *, keep: Callable[[], None] = lambda: None) -> HullStore:
         keep()
         last = some[-1][0]
     return store
-
-
-def grounds_of(release: Release) -> Grounds:
-    """What formation energies are measured from: the lowest phase of each element in the release."""
-    rows = ReleasePhase.objects.filter(release=release, formula__in=SYMBOLS)
-    lowest = rows.order_by("-energy_per_atom").values_list("formula", "energy_per_atom")
-    elemental = {ATOMIC_NUMBER[symbol]: energy for symbol, energy in lowest}  # the last one is the lowest
-    return Grounds(Coverage(release.coverage), elemental)
 
 
 def _release_phases(run: Run) -> Iterator[bulk.Row]:

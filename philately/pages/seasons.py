@@ -34,6 +34,7 @@ def season(request: HttpRequest, slug: str) -> HttpResponse:
         "seasons/season.html",
         {
             **common(view),
+            "auditors": queries.auditor_rows(view.season.official_run),
             "rules": rules_in_words(view.season),
             "queue": queries.queue_of(view.season),
             "counts": queries.stable_counts(view),
@@ -59,6 +60,7 @@ def stable(request: HttpRequest, slug: str) -> HttpResponse:
         "seasons/stable.html",
         {
             **common(view),
+            "auditors": queries.auditor_rows(view.season.official_run),
             "system": system,
             "found_only": found_only,
             "page": page,

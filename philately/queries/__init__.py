@@ -11,6 +11,7 @@ from philately.queries.batches import (
 )
 from philately.queries.dry_runs import DryRow, DryTable, dry_rows, dry_run_of, dry_runs_of, dry_table
 from philately.queries.dumps import Dump, latest_dump
+from philately.queries.opinions import OpinionRow, auditor_rows, opinions_on
 from philately.queries.positions import e_above_hull_now, provisional_positions, with_distance
 from philately.queries.seasons import Queue, View, queue_of, seasons_with_counts, view_of
 from philately.queries.stable import StablePage, StablePhase, newest_finds, stable_counts, stable_page
@@ -23,6 +24,7 @@ __all__ = [
     "DryTable",
     "Dump",
     "Leaderboard",
+    "OpinionRow",
     "Part",
     "Progress",
     "Queue",
@@ -33,6 +35,7 @@ __all__ = [
     "Tallies",
     "View",
     "all_rows",
+    "auditor_rows",
     "batches_of",
     "dry_rows",
     "dry_run_of",
@@ -42,6 +45,7 @@ __all__ = [
     "latest_dump",
     "leaderboard",
     "newest_finds",
+    "opinions_on",
     "progress_of",
     "provisional_positions",
     "queue_of",

@@ -3,10 +3,16 @@
 import pytest
 from ase.build import bulk
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from driving import cif, ordered_alloy, place_all, read_all, relax_all, season_on, submit
 from facts import Killed, add_candidate, before_statement, bells, kill, let_expire, long_ago, rows_of
+from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+from pymatgen.core import Composition
 
+from hull.entries import Formula
 from hull.reference import write_release
 from philately.domain import place
 from philately.domain.evaluations import EvaluationRefused, Plan, evaluate, make_official, open_evaluation
@@ -17,6 +23,7 @@ from philately.domain.replays import replay
 from philately.domain.seasons import SeasonPlan, SeasonRefused, join, open_season
 from philately.domain.sweep import sweep
 from philately.models import Candidate, Opinion, Placement, RelaxationFact, Release, Scale, Season
+from philately.queries.opinions import opinions_on
 from philately.states import CandidateState, OpinionState
 from tests.releases import SECOND_MODEL, metals_release, write_second_release
 from validation.potentials import load_judge
@@ -137,7 +144,7 @@ def test_a_find_that_the_auditor_sees_otherwise_is_held_outside_hull_and_points(
     held = _placements(season)["AuCu3"]
 
     assert (held.verdict, held.phase.status) == ("held", "held")
-    assert "by the auditor ase ase.calculators.emt:EMT (limit of the difference 1e-06)" in held.sentence
+    assert "by the auditor ase ase.calculators.emt:EMT: " in held.sentence
     assert not season.official_run.log.exists()
     assert not season.official_run.scores.exists()
 
@@ -312,3 +319,83 @@ def test_a_season_is_opened_with_auditors_by_a_command(season, second, capsys):
         call_command("create_season", "again", release="EMT elements", auditors=["EMT elements"])
     call_command("new_run", "double", no_auditors=True)
     assert [run.auditors.count() for run in Season.objects.get(slug="double").runs.order_by("number")] == [1, 0]
+
+
+@pytest.fixture
+def heard(audited, participant):
+    """A season with finds that its auditor agrees with."""
+    season = audited()
+    _submit(season, participant.user)
+    place_all(season)
+    _hear(season)
+    place_all(season)
+    return season
+
+
+def _text(client, name, *arguments):
+    return " ".join(client.get(reverse(name, args=arguments)).content.decode().split())
+
+
+def test_pages_show_each_auditor_s_own_distance_and_whether_it_agrees(heard, participant, client):
+    client.force_login(participant.user)
+    find = Candidate.objects.get(season=heard, formula="AuCu3")
+    result = Opinion.objects.get(relaxation=find.relaxation).result
+
+    shown = _text(client, "candidate", find.pk)
+
+    assert "Difference from the judge's (eV/atom)" in shown.replace("&#x27;", "'")
+    assert f"{result.energy_per_atom:.3f}" in shown
+    assert "<td>yes</td>" in shown
+    assert "against second elements" in _text(client, "season", heard.slug)
+    stable = _text(client, "stable", heard.slug)
+    assert "e_above_hull by ase ase.calculators.emt:EMT (eV/atom)" in stable
+    assert stable.count('0.000 <span class="text-body-secondary">agrees</span>') == 2
+    assert stable.count('<td class="number">–</td>') >= 7  # phases of the release are not asked about
+
+
+def test_the_distance_by_an_auditor_is_from_its_own_hull_of_release_and_finds(heard):
+    """Recomputed by pymatgen from the auditor's own energies."""
+    known = Opinion.objects.filter(state=OpinionState.GIVEN).select_related("result")
+    energies = {one.result.formula: one.result.energy_per_atom for one in known}
+    elements = {one.formula: one.energy_per_atom for one in heard.official_run.auditors.get().release.phases.all()}
+    entries = [
+        PDEntry(Composition(formula), energy * Composition(formula).num_atoms)
+        for formula, energy in {**elements, **energies}.items()
+        if set(Composition(formula).chemical_system.split("-")) <= {"Au", "Cu"}
+    ]
+    diagram = PhaseDiagram(entries)
+
+    found = {one.formula: opinions_on(heard.official_run, one) for one in Candidate.objects.filter(season=heard)}
+
+    for entry in entries:
+        formula = Formula.parse(entry.composition.reduced_formula)
+        rows = found.get(str(formula), [])
+        for row in rows:
+            assert row.e_above_hull == pytest.approx(diagram.get_e_above_hull(entry), abs=1e-9)
+            assert row.agrees
+    assert [len(found[formula]) for formula in ("AuCu3", "AuCu")] == [1, 1]
+
+
+def test_the_stable_page_takes_as_many_queries_for_more_opinions(audited, participant, client):
+    season = audited()
+    counts = []
+    for texts in ({"a.cif": TEXTS["Cu3Au.cif"]}, TEXTS):
+        _submit(season, participant.user, texts)
+        place_all(season)
+        _hear(season)
+        place_all(season)
+        season.refresh_from_db()
+        with CaptureQueriesContext(connection) as queries:
+            client.get(reverse("stable", args=[season.slug]))
+        counts.append(len(queries))
+
+    assert len(set(counts)) == 1
+
+
+def test_an_auditor_not_heard_yet_is_said_so(audited, participant, client):
+    season = audited()
+    _submit(season, participant.user)
+    place_all(season)
+    client.force_login(participant.user)
+
+    assert "asked, not heard yet" in _text(client, "candidate", Candidate.objects.get(formula="AuCu3").pk)

@@ -102,7 +102,7 @@ def test_rules_of_version_2_are_written_without_the_rule_on_auditors_unless_it_d
 
     assert "held_auditor_difference_ev_per_atom" not in older.to_json()
     assert Rules.from_json(older.to_json()) == older
-    changed = Rules(version=2, held_auditor_difference_ev_per_atom=0.4)
+    changed = Rules(version=2, held_auditor_difference_ev_per_atom=0.3)
     assert Rules.from_json(changed.to_json()) == changed
     assert changed.digest() != older.digest()
 

@@ -1,0 +1,50 @@
+"""What was added to the DFT energies that a potential learned, as far as that is known.
+
+Two potentials trained on the same functional disagree about every oxide when one of them learned corrected energies.
+Before they are asked whether they agree, such corrections are taken out of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from hull.entries import ATOMIC_NUMBER, Formula
+
+# Materials Project 2020, eV per atom of the anion: A. Wang et al., Sci. Rep. 11, 15496 (2021). The most electronegative
+# first: that one is the anion of a compound. The mixing of GGA and GGA+U, corrected there as well, is no shift of one
+# number an element against plain GGA, and stays.
+_MP2020 = {
+    "F": -0.462,
+    "O": -0.687,
+    "Cl": -0.614,
+    "N": -0.361,
+    "Br": -0.534,
+    "I": -0.379,
+    "S": -0.503,
+    "Se": -0.472,
+    "H": -0.179,
+    "Te": -0.422,
+    "Sb": -0.192,
+}
+_LEARNED: Mapping[str, Mapping[str, float]] = {"CHGNet": _MP2020}  # by architecture
+_NONE: Mapping[int, float] = MappingProxyType({})
+
+
+def corrections_of(scale: Mapping[str, Any]) -> Mapping[int, float]:
+    """By atomic number of an anion, eV per atom of it, the most electronegative first; empty where none are known.
+
+    scale: its identity.
+    """
+    learned = _LEARNED.get(str(scale.get("architecture")), {})
+    return {ATOMIC_NUMBER[symbol]: correction for symbol, correction in learned.items()} or _NONE
+
+
+def correction_per_atom(formula: Formula, corrections: Mapping[int, float]) -> float:
+    """What these corrections add to the energy of a compound, eV/atom; nothing to an element's."""
+    if formula.is_element:
+        return 0.0
+    amounts = dict(formula.amounts)
+    anion = next((number for number in corrections if number in amounts), None)
+    return 0.0 if anion is None else corrections[anion] * amounts[anion] / formula.n_atoms
