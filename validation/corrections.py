@@ -28,7 +28,10 @@ _MP2020 = {
     "Te": -0.422,
     "Sb": -0.192,
 }
-_LEARNED: Mapping[str, Mapping[str, float]] = {"CHGNet": _MP2020}  # by architecture
+_LEARNED: Mapping[str, Mapping[str, float]] = {  # by the weights' SHA-256; CHGNet's r2scan weights learned plain r2SCAN
+    "27f12f6d42174d159bb65eb013a6400b643dce65634a8b95a3e3bd0b7ffb20c4": _MP2020,  # CHGNet 0.3.0
+    "07acf4b0c2654db67ae2fd077ff9b4d8a9e54dc31aa5a5ee191cba8069b8389b": _MP2020,  # CHGNet 0.2.0
+}
 _NONE: Mapping[int, float] = MappingProxyType({})
 
 
@@ -37,7 +40,7 @@ def corrections_of(scale: Mapping[str, Any]) -> Mapping[int, float]:
 
     scale: its identity.
     """
-    learned = _LEARNED.get(str(scale.get("architecture")), {})
+    learned = _LEARNED.get(str(scale.get("weights_sha256")), {})
     return {ATOMIC_NUMBER[symbol]: correction for symbol, correction in learned.items()} or _NONE
 
 
