@@ -40,13 +40,15 @@ def known_hashes(scale_id: int, initial_hashes: Iterable[str]) -> set[str]:
 
 
 def save(candidate: Candidate, result: Relaxation, provenance: dict[str, object]) -> RelaxationFact:
-    """Write a fact; where another worker wrote the same one first, theirs stands."""
+    """Write a fact, which counts for the candidate's owner; where another worker wrote the same one first, theirs
+    stands."""
     exploded = result.stopped is Stopped.EXPLODED
     with transaction.atomic():
         fact, created = RelaxationFact.objects.get_or_create(
             initial_hash=result.initial_hash,
             scale_id=candidate.season.scale_id,
             defaults={
+                "made_for_id": candidate.batch_id,
                 "formula": candidate.formula,
                 "n_sites": len(result.crystal),
                 "stopped": result.stopped,

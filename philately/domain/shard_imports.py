@@ -128,13 +128,14 @@ def _imports(results: Results, scale: Scale, taken: Taken) -> Iterator[_Import]:
 
 
 def _candidates(scale: Scale, rows: Sequence[Row]) -> dict[str, Candidate]:
-    """One for each initial structure, by content hash. Formulas are asked for because there is an index of them."""
+    """One for each initial structure, by content hash: the earliest, whose owner it counts for. Formulas are asked for
+    because there is an index of them."""
     found = Candidate.objects.filter(
         season__in=scale.seasons.values_list("pk", flat=True),
         formula__in={str(row["formula"]) for row in rows},
         content_hash__in={str(row["initial_hash"]) for row in rows},
     )
-    return {candidate.content_hash: candidate for candidate in found.select_related("season", "detail")}
+    return {candidate.content_hash: candidate for candidate in found.select_related("season", "detail").order_by("-pk")}
 
 
 def _verified(imports: Sequence[_Import], scale: Scale, count: int) -> list[tuple[str, float, float]]:

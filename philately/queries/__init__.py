@@ -11,6 +11,7 @@ from philately.queries.batches import (
 )
 from philately.queries.dry_runs import DryRow, DryTable, dry_rows, dry_run_of, dry_runs_of, dry_table
 from philately.queries.dumps import Dump, latest_dump
+from philately.queries.efforts import usual_of
 from philately.queries.positions import e_above_hull_now, provisional_positions, with_distance
 from philately.queries.seasons import Queue, View, queue_of, seasons_with_counts, view_of
 from philately.queries.stable import StablePage, StablePhase, newest_finds, stable_counts, stable_page
@@ -51,6 +52,7 @@ __all__ = [
     "stable_page",
     "table_of",
     "tallies_of",
+    "usual_of",
     "view_of",
     "visible_batch",
     "visible_candidate",
