@@ -9,18 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, F, Sum
 from django.utils import timezone
 
 from philately.models import Batch, Candidate, Membership, RelaxationFact
-from philately.queries.efforts import TO_RELAX, UNRELAXED, usual_of
+from philately.queries.efforts import TO_RELAX, usual_of
 from philately.states import BatchState, CandidateState
 from validation.effort import Waiting
 
 DAY = timedelta(days=1)
 _COUNTS = (BatchState.UPLOADED, BatchState.READ)
-_STEPS = F("n_sites") * F("steps")
-_STEPS_OF_ITS_OWN = F("relaxation__n_sites") * F("relaxation__steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +70,17 @@ class Used:
 
 
 def used(member: Membership) -> Used:
-    """Four queries, of the member's own rows and the scale's latest relaxations."""
+    """Five queries, of the member's own rows and the scale's latest relaxations."""
+    batches = list(
+        Batch.objects.filter(owner=member, state__in=_COUNTS)
+        .order_by("pk")
+        .values_list("pk", "submitted_at", "state", "n_found")
+    )
+    keys = [pk for pk, *_ in batches]  # told one by one: asked for by owner, SQLite may go through everybody's
+    relaxed, forgiven, waiting = _relaxed(keys), _forgiven(keys), _waiting(keys)
     usual = usual_of(member.season.scale_id)
-    relaxed = _relaxed(member)
-    waiting, forgiven = _candidates(member)
     costs = []
-    batches = Batch.objects.filter(owner=member, state__in=_COUNTS).order_by("pk")
-    for pk, at, state, n_found in batches.values_list("pk", "submitted_at", "state", "n_found"):
+    for pk, at, state, n_found in batches:
         to_come = _unread(n_found) if state == BatchState.UPLOADED else waiting.get(pk, Waiting(n_structures=0))
         costs.append(Cost(at, relaxed.get(pk, 0) - forgiven.get(pk, 0), usual.atom_steps(to_come)))
     return Used(tuple(costs))
@@ -89,29 +91,23 @@ def _unread(n_found: int) -> Waiting:
     return Waiting(n_structures=n_found, n_unread=n_found)
 
 
-def _relaxed(member: Membership) -> dict[int, int]:
+def _relaxed(batches: Sequence[int]) -> dict[int, int]:
     """Atom-steps by batch, summed up in an index."""
-    facts = RelaxationFact.objects.filter(made_for__owner=member).order_by()
-    return dict(facts.values_list("made_for").annotate(n=Sum(_STEPS)))
+    facts = RelaxationFact.objects.filter(made_for__in=batches).order_by()
+    return dict(facts.values_list("made_for").annotate(n=Sum(F("n_sites") * F("steps"))))
 
 
-def _candidates(member: Membership) -> tuple[dict[int, Waiting], dict[int, int]]:
-    """By batch: what waits for its relaxation, and atom-steps of what was set aside after it."""
-    set_aside = Q(state=CandidateState.SET_ASIDE, relaxation__made_for=F("batch"))
-    states = (*UNRELAXED, CandidateState.SET_ASIDE)  # told again, for the index
-    candidates = Candidate.objects.filter(TO_RELAX | set_aside, batch__owner=member, state__in=states)
-    rows = (
-        candidates.order_by()
-        .values_list("batch")
-        .annotate(
-            n=Count("pk", filter=TO_RELAX),
-            atoms=Sum("n_atoms", filter=TO_RELAX, default=0),
-            unread=Count("pk", filter=TO_RELAX & Q(n_atoms=None)),
-            forgiven=Sum(_STEPS_OF_ITS_OWN, filter=set_aside, default=0),
-        )
+def _forgiven(batches: Sequence[int]) -> dict[int, int]:
+    """Atom-steps by batch of what was set aside after its relaxation."""
+    set_aside = Candidate.objects.filter(batch__in=batches, state=CandidateState.SET_ASIDE)
+    its_own = set_aside.filter(relaxation__made_for=F("batch")).order_by()
+    return dict(its_own.values_list("batch").annotate(n=Sum(F("relaxation__n_sites") * F("relaxation__steps"))))
+
+
+def _waiting(batches: Sequence[int]) -> dict[int, Waiting]:
+    """By batch: what is still to be relaxed."""
+    candidates = Candidate.objects.filter(TO_RELAX, batch__in=batches).order_by()
+    rows = candidates.values_list("batch").annotate(
+        n=Count("pk"), atoms=Sum("n_atoms", default=0), unread=Count("pk") - Count("n_atoms")
     )
-    waiting, forgiven = {}, {}
-    for batch, n, n_atoms, n_unread, atom_steps in rows:
-        waiting[batch] = Waiting(n_structures=n, n_atoms=n_atoms, n_unread=n_unread)
-        forgiven[batch] = atom_steps
-    return waiting, forgiven
+    return {batch: Waiting(n_structures=n, n_atoms=n_atoms, n_unread=n_unread) for batch, n, n_atoms, n_unread in rows}

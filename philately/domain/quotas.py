@@ -17,6 +17,7 @@ from philately.domain import atom_steps
 from philately.domain.refusals import QuotaUsedUp, TooLarge
 from philately.models import Batch, Candidate, DryRun, Membership, ResumableUpload, Season
 from philately.states import BatchState, CandidateState, DryRunState
+from validation.effort import rough
 
 _DAY = timedelta(days=1)
 _COUNTS_NOT = (BatchState.REFUSED, BatchState.SET_ASIDE)
@@ -74,7 +75,7 @@ def unused(season: Season) -> Quota:
 
 
 def quota_left(member: Membership, *, is_dry_run: bool = False, without: Batch | None = None) -> Quota:
-    """Seven queries at most. without: a batch whose structures are not to count."""
+    """Eight queries at most. without: a batch whose structures are not to count."""
     limits = limits_of(member.season)
     n_bytes, n_uploads, n_structures, n_structures_today = (
         _dry_runs(member) if is_dry_run else _batches(member, without)
@@ -126,11 +127,9 @@ def refuse_upload(member: Membership, n_bytes: int, *, is_dry_run: bool = False)
 
 def refuse_unfinished(member: Membership) -> None:
     """Raises QuotaUsedUp where the member has begun as many uploads as may be unfinished at a time."""
-    quota = quota_left(member)
-    if quota.left.uploads_unfinished < 1:
-        raise QuotaUsedUp(
-            f"at most {quota.limits.uploads_unfinished:,} of your uploads may be unfinished; finish or cancel one first"
-        )
+    limit = limits_of(member.season).uploads_unfinished
+    if _unfinished(member)["all"] >= limit:
+        raise QuotaUsedUp(f"at most {limit:,} of your uploads may be unfinished; finish or cancel one first")
 
 
 def refuse_too_large(season: Season, n_bytes: int) -> None:
@@ -170,11 +169,12 @@ def _atom_steps_used_up(member: Membership, limits: Amounts) -> str:
     limit = limits.atom_steps_a_season if a_season else limits.atom_steps_a_day
     spent = used.a_season if a_season else used.a_day
     at = None if a_season else used.room_again_at(limit)
+    at = at and at + timedelta(seconds=59)  # told to the minute, and not too early
     room = "once an organiser raises the limit" if at is None else f"on {at:%Y-%m-%d} at {at:%H:%M} UTC"
     return (
         f"relaxing takes at most {limit:,} atom-steps (atoms × steps) of a participant "
         f"{'in this season' if a_season else 'within 24 hours'}, and what you submitted takes "
-        f"{'about ' if used.to_come else ''}{spent:,}; there is room again {room}"
+        f"{f'about {rough(spent, digits=3):,}' if used.to_come else f'{spent:,}'}; there is room again {room}"
     )
 
 

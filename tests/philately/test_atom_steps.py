@@ -156,7 +156,7 @@ class TestWhatIsUsed:
         for _ in range(3):
             add_relaxed(participant)
             add_candidate(participant, alloy(), state=CandidateState.PARSED)
-            with django_assert_num_queries(4):
+            with django_assert_num_queries(5):
                 atom_steps.used(member)
 
 
@@ -218,7 +218,7 @@ class TestRefusals:
         with pytest.raises(QuotaUsedUp) as refusal:
             quotas.refuse_upload(Membership.objects.get(pk=participant.pk), 1)
 
-        at = now + timedelta(hours=4)
+        at = now + timedelta(hours=4, seconds=59)
         assert str(refusal.value) == (
             "relaxing takes at most 150 atom-steps (atoms × steps) of a participant within 24 hours, "
             f"and what you submitted takes 200; there is room again on {at:%Y-%m-%d} at {at:%H:%M} UTC"

@@ -114,7 +114,7 @@ class TestWhatIsLeft:
         read_all(season)
         member = Membership.objects.select_related("season").get(pk=participant.pk)
 
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(8):
             quotas.quota_left(member)
 
     def test_a_seasons_own_limit_goes_before_the_installations(self, participant, season, settings):
