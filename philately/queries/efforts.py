@@ -1,24 +1,23 @@
-"""What relaxations on a scale have taken lately, and what waits for one: the facts that estimates go by."""
+"""What relaxations on a scale took lately, and how many workers are at it: the facts that estimates go by."""
 
 from datetime import timedelta
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Q
 from django.utils import timezone
 
 from philately.models import Candidate, RelaxationFact
 from philately.states import CandidateState
-from validation.effort import Effort, Usual, Waiting, usual
+from validation.effort import Effort, Usual, usual
 
-_SAMPLE = 1000
+_SAMPLE = 500
 _LATELY = timedelta(days=7)  # what is older tells of steps, but no longer of the pace
 
 IN_LINE = (CandidateState.RECEIVED, CandidateState.CHECKED, CandidateState.PARSED, CandidateState.RELAXING)
-UNRELAXED = (*IN_LINE, CandidateState.FAILED)
-TO_RELAX = Q(state__in=UNRELAXED, relaxation=None)
+TO_RELAX = Q(state__in=(*IN_LINE, CandidateState.FAILED), relaxation=None)
 
 
 def usual_of(scale_id: int) -> Usual:
-    """One query of at most a thousand rows, however many relaxations there are."""
+    """One query of at most 500 rows, however many relaxations there are."""
     latest = RelaxationFact.objects.filter(scale=scale_id).order_by("-created_at")[:_SAMPLE]
     since = timezone.now() - _LATELY
     return usual(
@@ -37,11 +36,3 @@ def workers_on(scale_id: int) -> int:
         state=CandidateState.RELAXING, lease_until__isnull=False, season__scale=scale_id
     ).aggregate(workers=Count("lease", distinct=True))
     return int(held["workers"])
-
-
-def waiting_among(candidates: QuerySet[Candidate]) -> Waiting:
-    """Those that are still to be relaxed; one query."""
-    found = candidates.filter(TO_RELAX).aggregate(
-        n=Count("pk"), atoms=Sum("n_atoms", default=0), unread=Count("pk", filter=Q(n_atoms=None))
-    )
-    return Waiting(n_structures=found["n"], n_atoms=found["atoms"], n_unread=found["unread"])
