@@ -47,6 +47,8 @@ class SeasonAdmin(admin.ModelAdmin):
         "uploads_unfinished",
         "structures_a_day",
         "structures_a_season",
+        "atom_steps_a_day",
+        "atom_steps_a_season",
         "scale",
         "official_run",
         "rules",

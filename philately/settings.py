@@ -153,6 +153,8 @@ UPLOAD_BYTES_A_DAY = env.int("UPLOAD_BYTES_A_DAY", 10_000_000_000)
 UPLOADS_UNFINISHED = env.int("UPLOADS_UNFINISHED", 5)  # at a time
 STRUCTURES_A_DAY = env.int("STRUCTURES_A_DAY", 1_000_000)
 STRUCTURES_A_SEASON = env.int("STRUCTURES_A_SEASON", 20_000_000)
+ATOM_STEPS_A_DAY = env.int("ATOM_STEPS_A_DAY", 2_000_000_000)  # a million structures of 20 atoms and 100 steps
+ATOM_STEPS_A_SEASON = env.int("ATOM_STEPS_A_SEASON", 40_000_000_000)
 
 # Celery carries doorbells only; the database is the queue of record.
 BROKER_URL = env.str("BROKER_URL", "filesystem://")

@@ -76,7 +76,7 @@ def _recall(season: Season) -> None:
 def _remember(season: Season) -> None:
     for fact in RelaxationFact.objects.filter(scale=season.scale).select_related("geometry"):
         _facts[fact.initial_hash + season.scale.digest] = (
-            model_to_values(fact, leave_out=("id", "scale_id", "created_at")),
+            model_to_values(fact, leave_out=("id", "scale_id", "made_for_id", "created_at")),
             model_to_values(fact.geometry, leave_out=("relaxation_id",)),
         )
 

@@ -68,14 +68,17 @@ def _read(run: DryRun) -> None:
             said = _say(run, n_total=n_total)
     _say(run, n_total=reader.n_total)
     counts: Counter[str] = Counter()
+    n_atoms = 0
     with table() as rows:
         for n_done, row in enumerate(reader.rows(), start=1):
             rows.add(row)
             counts[row.reason] += 1
+            n_atoms += 0 if row.reason else row.n_atoms or 0
             if time.monotonic() - said > _SAY_EVERY_S:
                 said = _say(run, n_done=n_done, counts=counts)
         table_as = rows.store(f"{dry_runs.tables_of(run)}/{run.lease}.parquet")
-    if not _end(run, DryRunState.DONE, n_done=counts.total(), counts=counts, table_as=table_as):
+    told = {"n_done": counts.total(), "counts": counts, "n_atoms": n_atoms, "table_as": table_as}
+    if not _end(run, DryRunState.DONE, **told):
         default_storage.delete(table_as)
         raise LeaseLost(run.pk)
 

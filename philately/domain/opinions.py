@@ -59,7 +59,7 @@ class OpinionQueue(Queue[Opinion]):
         return Crystal.unpack(row.relaxation.geometry.crystal)
 
     def save(self, row: Opinion, found: Relaxation, provenance: dict[str, object]) -> RelaxationFact:
-        return relaxations.save(found, self._scale_id, provenance, formula=row.relaxation.formula)
+        return relaxations.save_opinion(row, found, provenance)
 
     def commit(self, row: Opinion, fact: RelaxationFact) -> None:
         mine = Opinion.objects.filter(pk=row.pk, lease=row.lease)

@@ -1,7 +1,8 @@
 """What a participant may still send. All is counted from rows when it is asked for, so nothing can drift.
 
 A day is the last 24 hours. What was refused, and what is set aside, which is our fault, uses up nothing. An unfinished
-upload counts with its whole length. Dry runs use up nothing of this; they have the same limits for themselves.
+upload counts with its whole length, relaxations as ``atom_steps`` says. Dry runs use up nothing of this; they have the
+same limits for themselves.
 """
 
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
+from philately.domain import atom_steps
 from philately.domain.refusals import QuotaUsedUp, TooLarge
 from philately.models import Batch, Candidate, DryRun, Membership, ResumableUpload, Season
 from philately.states import BatchState, CandidateState, DryRunState
+from validation.effort import rough
 
 _DAY = timedelta(days=1)
 _COUNTS_NOT = (BatchState.REFUSED, BatchState.SET_ASIDE)
@@ -31,6 +34,8 @@ class Amounts:
     uploads_unfinished: int  # at a time
     structures_a_day: int
     structures_a_season: int
+    atom_steps_a_day: int
+    atom_steps_a_season: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ def limits_of(season: Season) -> Amounts:
         uploads_unfinished=either(season.uploads_unfinished, settings.UPLOADS_UNFINISHED),
         structures_a_day=either(season.structures_a_day, settings.STRUCTURES_A_DAY),
         structures_a_season=either(season.structures_a_season, settings.STRUCTURES_A_SEASON),
+        atom_steps_a_day=either(season.atom_steps_a_day, settings.ATOM_STEPS_A_DAY),
+        atom_steps_a_season=either(season.atom_steps_a_season, settings.ATOM_STEPS_A_SEASON),
     )
 
 
@@ -68,11 +75,12 @@ def unused(season: Season) -> Quota:
 
 
 def quota_left(member: Membership, *, is_dry_run: bool = False, without: Batch | None = None) -> Quota:
-    """Three queries at most. without: a batch that is not to count."""
+    """Eight queries at most. without: a batch whose structures are not to count."""
     limits = limits_of(member.season)
     n_bytes, n_uploads, n_structures, n_structures_today = (
         _dry_runs(member) if is_dry_run else _batches(member, without)
     )
+    steps_today, steps = (0, 0) if is_dry_run else _atom_steps(member)
     unfinished = _unfinished(member)
     kind = "dry" if is_dry_run else "real"
     left = Amounts(
@@ -82,6 +90,8 @@ def quota_left(member: Membership, *, is_dry_run: bool = False, without: Batch |
         uploads_unfinished=_rest(limits.uploads_unfinished, unfinished["all"]),
         structures_a_day=_rest(limits.structures_a_day, n_structures_today),
         structures_a_season=_rest(limits.structures_a_season, n_structures),
+        atom_steps_a_day=_rest(limits.atom_steps_a_day, steps_today),
+        atom_steps_a_season=_rest(limits.atom_steps_a_season, steps),
     )
     return Quota(limits, left)
 
@@ -111,15 +121,15 @@ def refuse_upload(member: Membership, n_bytes: int, *, is_dry_run: bool = False)
         )
     if not is_dry_run and quota.structures_left < 1:
         raise QuotaUsedUp(_structures_used_up(quota))
+    if not is_dry_run and min(left.atom_steps_a_day, left.atom_steps_a_season) < 1:
+        raise QuotaUsedUp(_atom_steps_used_up(member, limits))
 
 
 def refuse_unfinished(member: Membership) -> None:
     """Raises QuotaUsedUp where the member has begun as many uploads as may be unfinished at a time."""
-    quota = quota_left(member)
-    if quota.left.uploads_unfinished < 1:
-        raise QuotaUsedUp(
-            f"at most {quota.limits.uploads_unfinished:,} of your uploads may be unfinished; finish or cancel one first"
-        )
+    limit = limits_of(member.season).uploads_unfinished
+    if _unfinished(member)["all"] >= limit:
+        raise QuotaUsedUp(f"at most {limit:,} of your uploads may be unfinished; finish or cancel one first")
 
 
 def refuse_too_large(season: Season, n_bytes: int) -> None:
@@ -152,6 +162,22 @@ def _structures_used_up(quota: Quota) -> str:
     return f"at most {limit:,} structures may be submitted {where}, and you submitted them"
 
 
+def _atom_steps_used_up(member: Membership, limits: Amounts) -> str:
+    """Of both limits the season's is told first: nothing but an organiser changes that."""
+    used = atom_steps.used(member)
+    a_season = used.a_season >= limits.atom_steps_a_season
+    limit = limits.atom_steps_a_season if a_season else limits.atom_steps_a_day
+    spent = used.a_season if a_season else used.a_day
+    at = None if a_season else used.room_again_at(limit)
+    at = at and at + timedelta(seconds=59)  # told to the minute, and not too early
+    room = "once an organiser raises the limit" if at is None else f"on {at:%Y-%m-%d} at {at:%H:%M} UTC"
+    return (
+        f"relaxing takes at most {limit:,} atom-steps (atoms × steps) of a participant "
+        f"{'in this season' if a_season else 'within 24 hours'}, and what you submitted takes "
+        f"{f'about {rough(spent, digits=3):,}' if used.to_come else f'{spent:,}'}; there is room again {room}"
+    )
+
+
 def _rest(limit: int, used: int) -> int:
     return max(0, limit - used)
 
@@ -173,6 +199,12 @@ def _batches(member: Membership, without: Batch | None) -> tuple[int, int, int, 
     )
     structures = (sent["structures"] or 0) - set_aside["all"]
     return sent["n_bytes"] or 0, sent["uploads"], structures, (sent["structures_today"] or 0) - set_aside["today"]
+
+
+def _atom_steps(member: Membership) -> tuple[int, int]:
+    """Of a day and of the season."""
+    used = atom_steps.used(member)
+    return used.a_day, used.a_season
 
 
 def _dry_runs(member: Membership) -> tuple[int, int, int, int]:

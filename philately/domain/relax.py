@@ -16,7 +16,6 @@ from philately.models import Candidate, RelaxationFact, Scale
 from philately.states import CandidateState, Stage
 from validation.crystal import Crystal
 from validation.relaxation import Relaxation
-from validation.rules import Rules
 
 
 def relax_some(scale_id: int, *, stop: Callable[[], bool] = lambda: False) -> bool:
@@ -91,8 +90,7 @@ class CandidateQueue(Queue[Candidate]):
         return Crystal.unpack(row.detail.geometry or b"")
 
     def save(self, row: Candidate, found: Relaxation, provenance: dict[str, object]) -> RelaxationFact:
-        duplicate = Rules.from_json(row.season.rules).duplicate
-        return relaxations.save(found, self._scale_id, provenance, formula=row.formula, duplicate=duplicate)
+        return relaxations.save(row, found, provenance)
 
     def commit(self, row: Candidate, fact: RelaxationFact) -> None:
         """By the rules of its season."""

@@ -12,13 +12,13 @@ from philately.domain import comparisons
 from philately.domain.judges import settings_of
 from philately.domain.symmetry import symmetry_columns
 from philately.domain.transitions import move, say
-from philately.models import Candidate, RelaxationFact, RelaxationGeometry
+from philately.models import Candidate, Opinion, RelaxationFact, RelaxationGeometry
 from philately.states import CandidateState
 from validation.acceptance import accept_relaxed
 from validation.crystal import Crystal
 from validation.matching import Description
 from validation.relaxation import Relaxation, Stopped
-from validation.rules import Rejected, Rules, Tolerances
+from validation.rules import Rejected, Rules
 
 log = logging.getLogger(__name__)
 
@@ -39,48 +39,52 @@ def known_hashes(scale_id: int, initial_hashes: Iterable[str]) -> set[str]:
     return set(known.values_list("initial_hash", flat=True))
 
 
-def save(
-    result: Relaxation,
-    scale_id: int,
-    provenance: Mapping[str, object],
-    *,
-    formula: str,
-    duplicate: Tolerances | None = None,
-) -> RelaxationFact:
-    """Write a fact; where another worker wrote the same one first, theirs stands.
-
-    duplicate: under which it will be compared with others, if it will.
-    """
-    exploded = result.stopped is Stopped.EXPLODED
+def save(candidate: Candidate, result: Relaxation, provenance: Mapping[str, object]) -> RelaxationFact:
+    """Write a fact, which counts for the candidate's owner; where another worker wrote the same one first, theirs
+    stands."""
+    season = candidate.season
     with transaction.atomic():
-        fact, created = RelaxationFact.objects.get_or_create(
-            initial_hash=result.initial_hash,
-            scale_id=scale_id,
-            defaults={
-                "formula": formula,
-                "n_sites": len(result.crystal),
-                "stopped": result.stopped,
-                "steps": result.steps,
-                "seconds": result.seconds,
-                **({} if exploded else _figures(result)),
-                "note": result.note,
-                "provenance": provenance,
-            },
-        )
-        if created:
-            RelaxationGeometry.objects.create(
-                relaxation=fact,
-                crystal=result.crystal.pack(),
-                forces=result.forces.tobytes(),
-                stress=result.stress.tobytes(),
-                history=result.history.tobytes(),
-                magmoms=_packed(result.magmoms),
-                charges=_packed(result.charges),
-            )
-            if duplicate is not None and not exploded:
-                described = Description.of(result.crystal, duplicate)
-                comparisons.write_fingerprints(fact.pk, described)
+        made_for = {"formula": candidate.formula, "made_for_id": candidate.batch_id}
+        fact, is_new = _written(result, season.scale_id, {**made_for, "provenance": provenance})
+        if is_new and result.stopped is not Stopped.EXPLODED:
+            described = Description.of(result.crystal, Rules.from_json(season.rules).duplicate)
+            comparisons.write_fingerprints(fact.pk, described)
     return fact
+
+
+def save_opinion(opinion: Opinion, result: Relaxation, provenance: Mapping[str, object]) -> RelaxationFact:
+    """The same of what an auditor was asked; it counts for nobody and is compared with nothing."""
+    with transaction.atomic():
+        return _written(result, opinion.scale_id, {"formula": opinion.relaxation.formula, "provenance": provenance})[0]
+
+
+def _written(result: Relaxation, scale_id: int, whose: Mapping[str, Any]) -> tuple[RelaxationFact, bool]:
+    """The fact with its geometry, and whether it is new."""
+    figures = {} if result.stopped is Stopped.EXPLODED else _figures(result)
+    fact, is_new = RelaxationFact.objects.get_or_create(
+        initial_hash=result.initial_hash,
+        scale_id=scale_id,
+        defaults={
+            **whose,
+            "n_sites": len(result.crystal),
+            "stopped": result.stopped,
+            "steps": result.steps,
+            "seconds": result.seconds,
+            "note": result.note,
+            **figures,
+        },
+    )
+    if is_new:
+        RelaxationGeometry.objects.create(
+            relaxation=fact,
+            crystal=result.crystal.pack(),
+            forces=result.forces.tobytes(),
+            stress=result.stress.tobytes(),
+            history=result.history.tobytes(),
+            magmoms=_packed(result.magmoms),
+            charges=_packed(result.charges),
+        )
+    return fact, is_new
 
 
 def _figures(result: Relaxation) -> dict[str, object]:

@@ -18,7 +18,6 @@ from philately.models import Candidate, Scale
 from validation.crystal import Crystal
 from validation.flight import Ended, Failed, relax_batch
 from validation.relaxation import Relaxation, Stopped
-from validation.rules import Rules
 from validation.scales import judge_identity, scale_digest
 from validation.shard_checks import Implausible, canary_of, relaxation_of
 from validation.shard_files import Results
@@ -129,13 +128,14 @@ def _imports(results: Results, scale: Scale, taken: Taken) -> Iterator[_Import]:
 
 
 def _candidates(scale: Scale, rows: Sequence[Row]) -> dict[str, Candidate]:
-    """One for each initial structure, by content hash. Formulas are asked for because there is an index of them."""
+    """One for each initial structure, by content hash: the earliest, whose owner it counts for. Formulas are asked for
+    because there is an index of them."""
     found = Candidate.objects.filter(
         season__in=scale.seasons.values_list("pk", flat=True),
         formula__in={str(row["formula"]) for row in rows},
         content_hash__in={str(row["initial_hash"]) for row in rows},
     )
-    return {candidate.content_hash: candidate for candidate in found.select_related("season", "detail")}
+    return {candidate.content_hash: candidate for candidate in found.select_related("season", "detail").order_by("-pk")}
 
 
 def _verified(imports: Sequence[_Import], scale: Scale, count: int) -> list[tuple[str, float, float]]:
@@ -170,11 +170,7 @@ def _compared(one: _Import, end: Ended) -> tuple[tuple[str, float, float], str]:
 def _save(one: _Import, taken: Taken) -> None:
     """The only place where the faults of a single row are caught."""
     try:
-        season = one.candidate.season
-        duplicate = Rules.from_json(season.rules).duplicate
-        relaxations.save(
-            one.relaxation, season.scale_id, one.provenance, formula=one.candidate.formula, duplicate=duplicate
-        )
+        relaxations.save(one.candidate, one.relaxation, one.provenance)
         taken.new += 1
     except Exception as error:
         log.exception("taking the relaxation of candidate %s from a shard failed", one.candidate.pk)

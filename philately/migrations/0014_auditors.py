@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('philately', '0012_accepted_judges'),
+        ('philately', '0013_atom_steps'),
     ]
 
     operations = [

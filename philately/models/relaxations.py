@@ -10,6 +10,14 @@ class RelaxationFact(models.Model):
 
     initial_hash = models.CharField(max_length=64, help_text="content hash of the initial structure")
     scale = models.ForeignKey("philately.Scale", models.PROTECT, related_name="relaxations")
+    made_for = models.ForeignKey(
+        "philately.Batch",
+        models.PROTECT,
+        null=True,
+        db_index=False,
+        related_name="relaxations",
+        help_text="the batch whose structure was relaxed, and whose owner it counts for",
+    )
     formula = models.CharField(max_length=100)
     n_sites = models.PositiveIntegerField()
     stopped = models.CharField(max_length=16, choices=[(s.value, s.value) for s in Stopped])
@@ -29,6 +37,10 @@ class RelaxationFact(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["initial_hash", "scale"], name="relaxation_once_a_scale")]
+        indexes = [
+            models.Index(fields=["made_for", "n_sites", "steps"], name="relaxation_cost"),  # summed up without the rows
+            models.Index(fields=["scale", "created_at"], name="relaxation_latest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.formula}: {self.stopped} after {self.steps} steps"

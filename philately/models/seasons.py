@@ -78,6 +78,8 @@ class Season(models.Model):
     uploads_unfinished = _own_limit("unfinished uploads of a participant at a time")
     structures_a_day = _own_limit("structures of a participant a day")
     structures_a_season = _own_limit("structures of a participant in the season")
+    atom_steps_a_day = _own_limit("atoms × steps of relaxation of a participant a day")
+    atom_steps_a_season = _own_limit("atoms × steps of relaxation of a participant in the season")
     official_run = models.OneToOneField(
         "philately.Run", models.PROTECT, null=True, blank=True, related_name="official_for"
     )

@@ -24,6 +24,7 @@ class DryRun(Leased):
     n_done = models.PositiveBigIntegerField(default=0)
     n_total = models.PositiveBigIntegerField(null=True, help_text="none until the archive has been looked through")
     counts = models.JSONField(default=dict, help_text="structures by reason; those that pass have none")
+    n_atoms = models.PositiveBigIntegerField(null=True, help_text="of those that pass, in their primitive cells")
     table_as = models.CharField(max_length=255, blank=True, help_text="the results in the storage, as Parquet")
     batch = models.ForeignKey(
         "philately.Batch", models.SET_NULL, null=True, related_name="dry_runs", help_text="where it was submitted after"

@@ -1,5 +1,6 @@
 """A batch's page, live while it is under way, and its table as CSV."""
 
+import time
 from dataclasses import dataclass
 
 from django.contrib.auth.decorators import login_required
@@ -16,6 +17,7 @@ from philately.pages.seasons import common
 from philately.pages.signing_in import accepts_key
 
 _PAGE_SIZE = 50
+_ESTIMATE_KEPT_S = 30
 _COLUMNS = (
     "arrival",
     "file",
@@ -66,9 +68,12 @@ def batch(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 @never_cache
 def batch_live(request: HttpRequest, pk: int) -> HttpResponse:
-    """The part that changes, for a page that has seen the state ``mark``; 204 where there is nothing new."""
+    """The part that changes, for a page that has seen the state ``mark``; 204 where there is nothing new.
+
+    A page with an estimate says when that was made, and gets another one once it is old: others' progress changes it.
+    """
     found = _find(request, pk)
-    if request.GET.get("mark") == _mark(found, queries.progress_of(found)):
+    if request.GET.get("mark") == _mark(found, queries.progress_of(found)) and not _is_stale(request):
         return HttpResponse(status=204)
     return render(request, "batches/live.html", _shown(request, found))
 
@@ -94,11 +99,14 @@ def _shown(request: HttpRequest, found: Batch) -> dict[str, object]:
     view = queries.view_of(found.season, request.user)
     asked = Asked.of(request)
     progress = queries.progress_of(found)
+    estimate = queries.estimate_of(found, progress)
     return {
         **common(view),
         "batch": found,
         "asked": asked,
         "progress": progress,
+        "estimate": estimate,
+        "estimated_at": int(time.time()) if estimate else None,
         "mark": _mark(found, progress),
         "tallies": queries.tallies_of(found),
         "table": queries.table_of(view, found, outcome=asked.outcome, reason=asked.reason, after=asked.after),
@@ -108,6 +116,11 @@ def _shown(request: HttpRequest, found: Batch) -> dict[str, object]:
 def _mark(found: Batch, progress: queries.Progress) -> str:
     paused = "p" if found.season.scale.problem else ""
     return progress.mark + paused
+
+
+def _is_stale(request: HttpRequest) -> bool:
+    estimated_at = number(request.GET.get("estimated", ""))
+    return estimated_at is not None and time.time() - estimated_at > _ESTIMATE_KEPT_S
 
 
 def _cells(row: queries.BatchRow) -> tuple[object, ...]:

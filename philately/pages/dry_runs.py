@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from philately import queries
-from philately.domain import dry_runs
+from philately.domain import dry_runs, quotas
 from philately.domain.refusals import UploadRefused
 from philately.models import DryRun
 from philately.pages.asking import AskedRows
@@ -77,6 +77,7 @@ def _find(request: HttpRequest, pk: int) -> DryRun:
 def _shown(request: HttpRequest, found: DryRun) -> dict[str, object]:
     asked = AskedRows.of(request)
     is_done = found.state == DryRunState.DONE
+    estimate = None if found.batch_id else queries.estimate_of_dry_run(found)
     reasons = sorted(((key, n) for key, n in found.counts.items() if key), key=lambda item: (-item[1], item[0]))
     return {
         **common(queries.view_of(found.owner.season, request.user)),
@@ -85,6 +86,8 @@ def _shown(request: HttpRequest, found: DryRun) -> dict[str, object]:
         "mark": _mark(found),
         "is_running": found.state == DryRunState.WAITING,
         "is_done": is_done,
+        "estimate": estimate,
+        "quota": quotas.quota_left(found.owner) if estimate else None,
         "n_passed": found.counts.get("", 0),
         "passed": PASSED,
         "reasons": reasons,

@@ -18,10 +18,12 @@ from philately.domain.refusals import QuotaUsedUp, TooLarge, UploadRefused
 from philately.domain.seasons import join
 from philately.models import Membership, Season, User
 from philately.pages.seasons import common, find_view
-from philately.queries import View
+from philately.queries import View, usual_of
 from philately.states import Role
 from philately.templatetags.show import sentence, size
+from validation.effort import Waiting
 
+_EXAMPLE = Waiting(n_structures=1, n_atoms=10)  # whose cost is told before anything is uploaded
 _FORM_BYTES = 1_000_000  # of a request beside its file
 
 
@@ -135,6 +137,8 @@ def _limits(season: Season, request: HttpRequest) -> dict[str, object]:
     quota = quotas.unused(season) if member is None else quotas.quota_left(member)
     return {
         "quota": quota,
+        "example": _EXAMPLE,
+        "example_atom_steps": usual_of(season.scale_id).atom_steps(_EXAMPLE),
         "limit_bytes": quota.limits.upload_bytes,
         "limit_decompressed_bytes": settings.UPLOAD_LIMIT_DECOMPRESSED_BYTES,
         "limit_members": settings.UPLOAD_LIMIT_MEMBERS,

@@ -11,6 +11,8 @@ from philately.queries.batches import (
 )
 from philately.queries.dry_runs import DryRow, DryTable, dry_rows, dry_run_of, dry_runs_of, dry_table
 from philately.queries.dumps import Dump, latest_dump
+from philately.queries.efforts import usual_of
+from philately.queries.estimates import Estimate, estimate_of, estimate_of_dry_run
 from philately.queries.opinions import OpinionRow, auditor_rows, opinions_on
 from philately.queries.positions import e_above_hull_now, provisional_positions, with_distance
 from philately.queries.seasons import Queue, View, queue_of, seasons_with_counts, view_of
@@ -23,6 +25,7 @@ __all__ = [
     "DryRow",
     "DryTable",
     "Dump",
+    "Estimate",
     "Leaderboard",
     "OpinionRow",
     "Part",
@@ -42,6 +45,8 @@ __all__ = [
     "dry_runs_of",
     "dry_table",
     "e_above_hull_now",
+    "estimate_of",
+    "estimate_of_dry_run",
     "latest_dump",
     "leaderboard",
     "newest_finds",
@@ -55,6 +60,7 @@ __all__ = [
     "stable_page",
     "table_of",
     "tallies_of",
+    "usual_of",
     "view_of",
     "visible_batch",
     "visible_candidate",

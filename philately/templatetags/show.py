@@ -12,6 +12,7 @@ from hull.entries import Formula
 from philately.models import Season
 from philately.queries.fates import DISQUALIFIED
 from philately.states import CandidateState
+from validation.effort import rough
 from validation.placing import Verdict
 from validation.spacegroup import symbol_of
 
@@ -62,6 +63,22 @@ def size(n_bytes: int) -> str:
         if n_bytes >= factor:
             return f"{n_bytes / factor:.3g} {unit}"
     return f"{n_bytes} bytes"
+
+
+@register.filter
+def about(seconds: float) -> str:
+    """How long an estimate says, as somebody would say it who does not know better: about 12 min."""
+    for unit, factor, at_least in (("day", 86_400, 36 * 3600), ("h", 3600, 90 * 60), ("min", 60, 45)):
+        if seconds >= at_least:
+            count = max(1, round(seconds / factor))
+            return f"about {count:,} {unit}{'s' if unit == 'day' and count != 1 else ''}"
+    return "less than a minute"
+
+
+@register.filter
+def roughly(number: float) -> int:
+    """An estimated number with two digits that mean something."""
+    return rough(number)
 
 
 @register.filter

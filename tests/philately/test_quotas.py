@@ -21,6 +21,7 @@ from philately.domain.refusals import QuotaUsedUp, TooLarge
 from philately.domain.resumable import Announced, begin
 from philately.models import Batch, Candidate, DryRun, Membership, ResumableUpload, Season
 from philately.states import BatchState, CandidateState
+from validation.effort import DEFAULT_STEPS
 
 DAY = timedelta(days=1)
 
@@ -56,6 +57,8 @@ class TestWhatIsLeft:
             "uploads_a_day": 1,
             "structures_a_day": 6,
             "structures_a_season": 6,
+            "atom_steps_a_day": 11 * DEFAULT_STEPS,
+            "atom_steps_a_season": 11 * DEFAULT_STEPS,
         }
 
     def test_after_a_day_only_the_seasons_structures_count(self, participant, season):
@@ -63,7 +66,7 @@ class TestWhatIsLeft:
         read_all(season)
         Batch.objects.update(submitted_at=timezone.now() - DAY - timedelta(seconds=1))
 
-        assert used(participant) == {"structures_a_season": 6}
+        assert used(participant) == {"structures_a_season": 6, "atom_steps_a_season": 11 * DEFAULT_STEPS}
 
     def test_an_unfinished_upload_counts_with_its_whole_length_until_it_is_removed(self, participant):
         upload = begin(participant, announced(1000))
@@ -111,7 +114,7 @@ class TestWhatIsLeft:
         read_all(season)
         member = Membership.objects.select_related("season").get(pk=participant.pk)
 
-        with django_assert_num_queries(3):
+        with django_assert_num_queries(8):
             quotas.quota_left(member)
 
     def test_a_seasons_own_limit_goes_before_the_installations(self, participant, season, settings):
@@ -142,6 +145,16 @@ class TestRefusals:
             ),
             ({"structures_a_day": 0}, 429, "At most 0 structures may be submitted within 24 hours"),
             ({"structures_a_season": 0}, 429, "At most 0 structures may be submitted to this season"),
+            (
+                {"atom_steps_a_day": 0},
+                429,
+                "Relaxing takes at most 0 atom-steps (atoms × steps) of a participant within",
+            ),
+            (
+                {"atom_steps_a_season": 0},
+                429,
+                "Relaxing takes at most 0 atom-steps (atoms × steps) of a participant in",
+            ),
         ],
     )
     def test_an_upload_is_refused_before_its_first_byte(self, participant, season, changes, status, sentence):

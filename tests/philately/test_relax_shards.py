@@ -135,6 +135,16 @@ def test_the_facts_are_those_that_the_season_s_own_workers_make(waiting, relaxed
     assert [len(blob) for blob in here] == [len(blob) for blob in geometry]
 
 
+def test_a_relaxation_counts_for_who_submitted_its_structure_first(waiting, relaxed, take, join_as):
+    first = Candidate.objects.order_by("pk").first()
+    later = add_candidate(join_as("bob"), ALLOYS[0], state=S.PARKED, twin_of=first)
+    assert later.content_hash == first.content_hash
+
+    take(relaxed)
+
+    assert RelaxationFact.objects.get(initial_hash=first.content_hash).made_for == first.batch
+
+
 def test_a_file_may_be_taken_in_again_and_its_facts_stay(waiting, relaxed, take):
     take(relaxed)
     before = list(RelaxationFact.objects.order_by("pk").values())

@@ -1,0 +1,38 @@
+"""What relaxations on a scale took lately, and how many workers are at it: the facts that estimates go by."""
+
+from datetime import timedelta
+
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from philately.models import Candidate, RelaxationFact
+from philately.states import CandidateState
+from validation.effort import Effort, Usual, usual
+
+_SAMPLE = 500
+_LATELY = timedelta(days=7)  # what is older tells of steps, but no longer of the pace
+
+IN_LINE = (CandidateState.RECEIVED, CandidateState.CHECKED, CandidateState.PARSED, CandidateState.RELAXING)
+TO_RELAX = Q(state__in=(*IN_LINE, CandidateState.FAILED), relaxation=None)
+
+
+def usual_of(scale_id: int) -> Usual:
+    """One query of at most 500 rows, however many relaxations there are."""
+    latest = RelaxationFact.objects.filter(scale=scale_id).order_by("-created_at")[:_SAMPLE]
+    since = timezone.now() - _LATELY
+    return usual(
+        [
+            Effort(n_sites, steps, seconds if shard is None and at > since else None, at.timestamp())
+            for n_sites, steps, seconds, at, shard in latest.values_list(
+                "n_sites", "steps", "seconds", "created_at", "provenance__shard"
+            )
+        ]
+    )
+
+
+def workers_on(scale_id: int) -> int:
+    """How many workers hold structures of the scale now, by their tokens; one query."""
+    held = Candidate.objects.filter(
+        state=CandidateState.RELAXING, lease_until__isnull=False, season__scale=scale_id
+    ).aggregate(workers=Count("lease", distinct=True))
+    return int(held["workers"])
