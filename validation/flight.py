@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from validation.aboard import Aboard, Passenger
+from validation.batch_limit import BatchLimit
 from validation.crystal import Crystal
 from validation.evaluation import Batch, CellTooFlat, Evaluation, Evaluator, OutOfMemory, expected_pairs_of
 from validation.potentials import Judge
@@ -95,8 +96,8 @@ def relax_alone(crystal: Crystal, judge: Judge, settings: RelaxationSettings) ->
 class Flight:
     """Relaxations on one judge, advanced by whoever holds it; between two steps crystals may be added and dropped.
 
-    pairs_at_once: neighbours in a batch, as the judge's potential wants it where it is None; halved where memory runs
-    out. time_limit_s: of one crystal, its share of the batch's time.
+    pairs_at_once: neighbours in a batch, as the judge's potential wants it where it is None; less for a while where
+    memory runs out. time_limit_s: of one crystal, its share of the batch's time.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Flight:
         check_optimiser(settings)
         self._judge, self._settings = judge, settings
         self._evaluator = judge.batched or _of_calculator(judge)
-        self._fixed_pairs, self._fitting_pairs = pairs_at_once, math.inf
+        self._fixed_pairs, self._fitting = pairs_at_once, BatchLimit()
         self._time_limit_s = math.inf if time_limit_s is None else time_limit_s
         self._waiting: deque[Passenger] = deque()
         self._aboard = Aboard.of([], [], settings.max_steps)
@@ -118,7 +119,11 @@ class Flight:
 
     @property
     def pairs_at_once(self) -> float:
-        return min(self._fixed_pairs or self._evaluator.pairs_at_once, self._fitting_pairs)
+        return min(self._own_pairs, self._fitting.pairs)
+
+    @property
+    def _own_pairs(self) -> int:
+        return self._fixed_pairs or self._evaluator.pairs_at_once
 
     @property
     def room(self) -> float:
@@ -204,6 +209,7 @@ class Flight:
         parts: list[Evaluation] = []
         failed: dict[int, Exception] = {}
         ranges = self._ranges()
+        is_full = bool(self._waiting) or len(ranges) > 1
         while ranges:
             start, end = ranges.pop()
             try:
@@ -213,9 +219,10 @@ class Flight:
                     failed[start] = error
                     continue
                 if isinstance(error, OutOfMemory):
-                    self._fitting_pairs = sum(one.pairs for one in self._aboard.passengers[start:end]) / 2
+                    self._fitting.too_many(sum(one.pairs for one in self._aboard.passengers[start:end]))
                 middle = (start + end) // 2
                 ranges += [(middle, end), (start, middle)]
+        self._fitting.after_step(is_full=is_full, own_pairs=self._own_pairs)
         return Evaluation.joined(parts) if parts else _NOTHING, failed
 
     def _ranges(self) -> list[tuple[int, int]]:
