@@ -1,20 +1,5 @@
-"""A limit in seconds on what the main thread does, by the clock's signal."""
+"""A limit in seconds on what the main thread does: the engine's, by the name that workers know."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from validation.alarms import Handler, alarm
 
-Handler = Callable[[int, FrameType | None], None] | signal.Handlers
-
-
-@contextmanager
-def alarm(seconds: float, handler: Handler) -> Iterator[None]:
-    """Let ``handler`` have SIGALRM after so many seconds, unless the block has ended by then; main thread only."""
-    previous = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+__all__ = ["Handler", "alarm"]
