@@ -1,6 +1,7 @@
 """Batched potentials against the calculators of their authors, against finite differences, and on odd cells."""
 
 import dataclasses
+import weakref
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from validation_judges import TENSORNET, needs_tensornet
 
 from validation.canary import check
 from validation.crystal import Crystal
-from validation.evaluation import Batch
+from validation.evaluation import Batch, OutOfMemory
 from validation.flight import Relaxed, relax_batch
 from validation.judges.ase_evaluator import AseEvaluator
 from validation.judges.chgnet import ChgnetEvaluator
@@ -218,6 +219,25 @@ def test_memory_that_runs_out_in_torch_halves_the_batch(precise_tensornet):
     assert all(isinstance(end, Relaxed) for end in ended.values())
     for key, end in ended.items():
         assert end.relaxation.energy_per_atom == pytest.approx(expected[key].relaxation.energy_per_atom, abs=1e-9)
+
+
+def test_a_batch_that_did_not_fit_leaves_nothing_of_itself_behind(precise_tensornet):
+    """On a GPU its tensors would take the memory that the next try needs."""
+    alive = []
+
+    class Small(type(precise_tensornet.batched)):
+        def predict_graph(self, batch, edges):
+            alive.append(weakref.ref(edges.vectors))
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    small = Small(precise_tensornet.calculator.potential, CPU)
+
+    with pytest.raises(OutOfMemory, match="ALLOC_FAILED") as raised:
+        small.evaluate(batch_of(*SOME[:2]))
+
+    assert alive[0]() is None
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None
 
 
 def test_the_canary_sings_through_the_batch(chgnet):
