@@ -50,17 +50,24 @@ class TorchEvaluator(ABC):
     def __init__(self, cutoff_ang: float, device: torch.device) -> None:
         self.cutoff_ang, self.device = cutoff_ang, device
         self.potential_s = 0.0
+        self._fitting_pairs: int | None = None  # by the memory that was free after the last batch
 
     @property
     def pairs_at_once(self) -> int:
         """On a GPU what fits into its free memory."""
         if self.device.type != "cuda":
             return self.pairs_on_cpu
+        if self._fitting_pairs is None:  # whoever fills a batch asks with each crystal, and the driver takes its time
+            self._fitting_pairs = self._pairs_in_free_memory()
+        return self._fitting_pairs
+
+    def _pairs_in_free_memory(self) -> int:
         free, _ = torch.cuda.mem_get_info(self.device)
         free += torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         return min(int(_OF_FREE_MEMORY * free / self.bytes_a_pair), _MOST_PAIRS)
 
     def evaluate(self, batch: Batch) -> Evaluation:
+        self._fitting_pairs = None
         try:
             with self._memory_measured(batch):
                 prediction = self.predict(batch)
