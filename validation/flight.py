@@ -114,6 +114,7 @@ class Flight:
         self._fixed_pairs, self._fitting = pairs_at_once, BatchLimit()
         self._time_limit_s = math.inf if time_limit_s is None else time_limit_s
         self._waiting: deque[Passenger] = deque()
+        self._waiting_pairs = self._aboard_pairs = 0.0  # asked for with each that is added, so not summed then
         self._aboard = Aboard.of([], [], settings.max_steps)
         self._numbers = count()
 
@@ -128,7 +129,7 @@ class Flight:
     @property
     def room(self) -> float:
         """Neighbours (directed pairs within the cutoff) that there is room for; negative where somebody has to wait."""
-        return self.pairs_at_once - self._aboard.pairs - sum(one.pairs for one in self._waiting)
+        return self.pairs_at_once - self._aboard_pairs - self._waiting_pairs
 
     @property
     def hungry(self) -> bool:
@@ -144,11 +145,13 @@ class Flight:
         """It comes aboard when there is room."""
         pairs = expected_pairs_of(crystal, self._judge.cutoff_ang)
         self._waiting.append(Passenger(key, next(self._numbers), crystal, pairs))
+        self._waiting_pairs += pairs
 
     def drop(self, keys: Iterable[Hashable]) -> None:
         """Forget these without a verdict."""
         dropped = set(keys)
         self._waiting = deque(one for one in self._waiting if one.key not in dropped)
+        self._waiting_pairs = _pairs_of(self._waiting)
         self._keep(np.array([one.key not in dropped for one in self._aboard.passengers], dtype=np.bool_))
 
     def step(self) -> list[Ended]:
@@ -173,7 +176,7 @@ class Flight:
 
     def _board(self) -> list[Ended]:
         """Whom there is room for, one at least; says whom the judge does not know."""
-        load, limit, boarding = self._aboard.pairs, self.pairs_at_once, list[Passenger]()
+        load, limit, boarding = self._aboard_pairs, self.pairs_at_once, list[Passenger]()
         refused: list[Ended] = []
         while self._waiting:
             one = self._waiting[0]
@@ -186,9 +189,11 @@ class Flight:
             else:
                 break
             self._waiting.popleft()
+        self._waiting_pairs = _pairs_of(self._waiting)
         if boarding:
             starts = [displaced(one.crystal, self._settings.displacement_ang) for one in boarding]
             self._aboard = self._aboard.joined(Aboard.of(boarding, starts, self._settings.max_steps))
+            self._aboard_pairs = _pairs_of(self._aboard.passengers)
         return refused
 
     def _broken_cells(self) -> dict[int, str]:
@@ -219,7 +224,7 @@ class Flight:
                     failed[start] = error
                     continue
                 if isinstance(error, OutOfMemory):
-                    self._fitting.too_many(sum(one.pairs for one in self._aboard.passengers[start:end]))
+                    self._fitting.too_many(_pairs_of(self._aboard.passengers[start:end]))
                 middle = (start + end) // 2
                 ranges += [(middle, end), (start, middle)]
         self._fitting.after_step(is_full=is_full, own_pairs=self._own_pairs)
@@ -314,6 +319,12 @@ class Flight:
         if leaving:
             self._evaluator.forget(tuple(leaving))
             self._aboard = self._aboard.kept(keep)
+            self._aboard_pairs = _pairs_of(self._aboard.passengers)
+
+
+def _pairs_of(passengers: Iterable[Passenger]) -> float:
+    """Neighbours of all, expected."""
+    return sum(one.pairs for one in passengers)
 
 
 def _of_calculator(judge: Judge) -> Evaluator:

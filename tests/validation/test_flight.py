@@ -279,6 +279,25 @@ def test_who_is_dropped_is_not_heard_of_again(six):
     assert ended[2].relaxation.crystal.pack() == expected[2].relaxation.crystal.pack()
 
 
+def test_room_is_what_those_aboard_and_those_who_wait_leave():
+    crystals = [alloy(seed) for seed in range(4)]
+    pairs = [expected_pairs_of(one, emt().cutoff_ang) for one in crystals]
+    whole = 1 + int(sum(pairs[:3]))
+    flight = Flight(emt(), SETTINGS, pairs_at_once=whole)
+    seen = [flight.room]
+    for place, crystal in enumerate(crystals):
+        flight.add(place, crystal)
+        seen.append(flight.room)
+    flight.step()  # three come aboard
+    seen.append(flight.room)
+    for place in (1, 3):
+        flight.drop([place])
+        seen.append(flight.room)
+
+    left = [whole - sum(pairs[:count]) for count in (0, 1, 2, 3, 4, 4)]
+    assert seen == pytest.approx([*left, left[-1] + pairs[1], left[-1] + pairs[1] + pairs[3]])
+
+
 def test_a_time_limit_counts_a_crystals_own_share():
     ended = relaxed([alloy(1), alloy(3)], time_limit_s=0.0)
 
