@@ -230,6 +230,9 @@ def test_the_judge_must_pass_its_canary_and_be_on_the_shard_s_scale(emt):
     ):
         judge_for(dataclasses.replace(order, judge="matgl", model="/nowhere/TensorNet"))
 
+    with pytest.raises(WrongScale, match=r"inside is None, asked for is bfloat16"):
+        judge_for(order_on(dataclasses.replace(emt, options={"inside": "bfloat16"})))
+
     described = '{"path": "ase.calculators.emt:EMT", "elements": ["Cu", "Au"], "cutoff_ang": 5.8}'
     own = load_judge("ase", described)
     accepted = {"Cu": Expected(3.590, -0.5)}
