@@ -278,9 +278,10 @@ class Flight:
                 ended.append(end)
                 keep[index] = False
         self._keep(keep)
-        if keep.any():
-            batch = batch if keep.all() else self._aboard.batch()
-            self._aboard.move(batch, found if keep.all() else found.kept(keep, aboard.counts))
+        if keep.all():
+            self._aboard.move(batch, found)
+        elif keep.any():
+            self._aboard.move(batch.kept(keep), found.kept(keep, aboard.counts))
         return ended
 
     def _doubtful(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
