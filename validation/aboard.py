@@ -74,11 +74,6 @@ class Aboard:
     def first(self) -> NDArray[np.int64]:
         return np.concatenate([[0], np.cumsum(self.counts)])
 
-    @property
-    def pairs(self) -> float:
-        """Neighbours of all, expected."""
-        return sum(one.pairs for one in self.passengers)
-
     def joined(self, others: Self) -> Self:
         """These and then the others."""
         parts = {name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in _ARRAYS}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import compress
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,6 +71,13 @@ class Batch:
             self.cells[start:end],
             self.keys[start:end],
         )
+
+    def kept(self, keep: NDArray[np.bool_]) -> Batch:
+        """Only the crystals for which ``keep``, (b,), is true."""
+        atoms = np.repeat(keep, self.counts)
+        first = np.concatenate([[0], np.cumsum(self.counts[keep])])
+        keys = tuple(compress(self.keys, keep))
+        return Batch(first, self.numbers[atoms], self.positions[atoms], self.cells[keep], keys)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

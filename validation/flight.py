@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from validation.aboard import Aboard, Passenger
+from validation.batch_limit import BatchLimit
 from validation.crystal import Crystal
 from validation.evaluation import Batch, CellTooFlat, Evaluation, Evaluator, OutOfMemory, expected_pairs_of
 from validation.potentials import Judge
@@ -95,8 +96,8 @@ def relax_alone(crystal: Crystal, judge: Judge, settings: RelaxationSettings) ->
 class Flight:
     """Relaxations on one judge, advanced by whoever holds it; between two steps crystals may be added and dropped.
 
-    pairs_at_once: neighbours in a batch, as the judge's potential wants it where it is None; halved where memory runs
-    out. time_limit_s: of one crystal, its share of the batch's time.
+    pairs_at_once: neighbours in a batch, as the judge's potential wants it where it is None; less for a while where
+    memory runs out. time_limit_s: of one crystal, its share of the batch's time.
     """
 
     def __init__(
@@ -110,20 +111,25 @@ class Flight:
         check_optimiser(settings)
         self._judge, self._settings = judge, settings
         self._evaluator = judge.batched or _of_calculator(judge)
-        self._fixed_pairs, self._fitting_pairs = pairs_at_once, math.inf
+        self._fixed_pairs, self._fitting = pairs_at_once, BatchLimit()
         self._time_limit_s = math.inf if time_limit_s is None else time_limit_s
         self._waiting: deque[Passenger] = deque()
+        self._waiting_pairs = self._aboard_pairs = 0.0  # asked for with each that is added, so not summed then
         self._aboard = Aboard.of([], [], settings.max_steps)
         self._numbers = count()
 
     @property
     def pairs_at_once(self) -> float:
-        return min(self._fixed_pairs or self._evaluator.pairs_at_once, self._fitting_pairs)
+        return min(self._own_pairs, self._fitting.pairs)
+
+    @property
+    def _own_pairs(self) -> int:
+        return self._fixed_pairs or self._evaluator.pairs_at_once
 
     @property
     def room(self) -> float:
         """Neighbours (directed pairs within the cutoff) that there is room for; negative where somebody has to wait."""
-        return self.pairs_at_once - self._aboard.pairs - sum(one.pairs for one in self._waiting)
+        return self.pairs_at_once - self._aboard_pairs - self._waiting_pairs
 
     @property
     def hungry(self) -> bool:
@@ -139,11 +145,13 @@ class Flight:
         """It comes aboard when there is room."""
         pairs = expected_pairs_of(crystal, self._judge.cutoff_ang)
         self._waiting.append(Passenger(key, next(self._numbers), crystal, pairs))
+        self._waiting_pairs += pairs
 
     def drop(self, keys: Iterable[Hashable]) -> None:
         """Forget these without a verdict."""
         dropped = set(keys)
         self._waiting = deque(one for one in self._waiting if one.key not in dropped)
+        self._waiting_pairs = _pairs_of(self._waiting)
         self._keep(np.array([one.key not in dropped for one in self._aboard.passengers], dtype=np.bool_))
 
     def step(self) -> list[Ended]:
@@ -168,7 +176,7 @@ class Flight:
 
     def _board(self) -> list[Ended]:
         """Whom there is room for, one at least; says whom the judge does not know."""
-        load, limit, boarding = self._aboard.pairs, self.pairs_at_once, list[Passenger]()
+        load, limit, boarding = self._aboard_pairs, self.pairs_at_once, list[Passenger]()
         refused: list[Ended] = []
         while self._waiting:
             one = self._waiting[0]
@@ -181,9 +189,11 @@ class Flight:
             else:
                 break
             self._waiting.popleft()
+        self._waiting_pairs = _pairs_of(self._waiting)
         if boarding:
             starts = [displaced(one.crystal, self._settings.displacement_ang) for one in boarding]
             self._aboard = self._aboard.joined(Aboard.of(boarding, starts, self._settings.max_steps))
+            self._aboard_pairs = _pairs_of(self._aboard.passengers)
         return refused
 
     def _broken_cells(self) -> dict[int, str]:
@@ -204,6 +214,7 @@ class Flight:
         parts: list[Evaluation] = []
         failed: dict[int, Exception] = {}
         ranges = self._ranges()
+        is_full = bool(self._waiting) or len(ranges) > 1
         while ranges:
             start, end = ranges.pop()
             try:
@@ -213,9 +224,10 @@ class Flight:
                     failed[start] = error
                     continue
                 if isinstance(error, OutOfMemory):
-                    self._fitting_pairs = sum(one.pairs for one in self._aboard.passengers[start:end]) / 2
+                    self._fitting.too_many(_pairs_of(self._aboard.passengers[start:end]))
                 middle = (start + end) // 2
                 ranges += [(middle, end), (start, middle)]
+        self._fitting.after_step(is_full=is_full, own_pairs=self._own_pairs)
         return Evaluation.joined(parts) if parts else _NOTHING, failed
 
     def _ranges(self) -> list[tuple[int, int]]:
@@ -266,9 +278,10 @@ class Flight:
                 ended.append(end)
                 keep[index] = False
         self._keep(keep)
-        if keep.any():
-            batch = batch if keep.all() else self._aboard.batch()
-            self._aboard.move(batch, found if keep.all() else found.kept(keep, aboard.counts))
+        if keep.all():
+            self._aboard.move(batch, found)
+        elif keep.any():
+            self._aboard.move(batch.kept(keep), found.kept(keep, aboard.counts))
         return ended
 
     def _doubtful(self, rows: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -307,6 +320,12 @@ class Flight:
         if leaving:
             self._evaluator.forget(tuple(leaving))
             self._aboard = self._aboard.kept(keep)
+            self._aboard_pairs = _pairs_of(self._aboard.passengers)
+
+
+def _pairs_of(passengers: Iterable[Passenger]) -> float:
+    """Neighbours of all, expected."""
+    return sum(one.pairs for one in passengers)
 
 
 def _of_calculator(judge: Judge) -> Evaluator:

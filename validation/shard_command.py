@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from validation.shards import Progress
 
 _LIMIT_S, _SAVE_EVERY_S = 900.0, 30.0
+_GRACE_S = 30.0  # a step of what heeds its limit has ended by then
 _LOG_EVERY_S = 30.0  # where no terminal shows the bar
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _EPILOG = """\
@@ -29,14 +30,18 @@ network is needed, only the judge's weights.
 The judge shows first that it is right: it relaxes a few crystals with known results, and it must be the one on whose
 scale the shard was ordered. What is finished is written to the folder OUT.parquet.parts now and then; OUT.parquet
 appears when all is done. However the process ends, the same command goes on with what is missing. A structure that two
-processes had in hand when they died goes alone; one that three had, or that exceeds --limit-s, has an error in its row
-and is not lost: the season relaxes itself what no shard brings back.
+processes had in hand when they died or hung goes alone; one that three had, or that exceeds --limit-s, has an error in
+its row and is not lost: the season relaxes itself what no shard brings back.
+
+--limit-s is heeded between two steps. A step that hangs in compiled code is beyond that, so after --step-limit-s the
+process writes "Timeout" and where it is to standard error and ends by SIGALRM.
 
 One process uses one GPU, or one core with --threads 1; on many, start as many with a shard each (CUDA_VISIBLE_DEVICES
 picks the GPU; OMP_NUM_THREADS=1 keeps other libraries to the core).
 
 exit status: 0 OUT.parquet is whole · 2 a file or the judge cannot be used, a sentence says why · 143 ended by SIGTERM,
-130 by Ctrl-C, each after the step in hand and with everything finished written
+130 by Ctrl-C, each after the step in hand and with everything finished written · 142 ended by SIGALRM in a step that
+hung; start it again
 
 examples:
   python -m validation relax-shard spring-0001.parquet relaxed-0001.parquet
@@ -60,6 +65,8 @@ def add_to(commands: Any) -> None:
     add("--model", default="", help="folder, hub name or description of its weights (default: the shard's)")
     add("--threads", type=_count, metavar="N", help="of torch (default: as many as it wants)")
     add("--limit-s", type=_seconds, default=_LIMIT_S, metavar="S", help="time for one structure (default: %(default)g)")
+    step_limit = "time for one step of a batch, then the process ends; 0: never (default: 30 s more than --limit-s)"
+    add("--step-limit-s", type=_seconds, metavar="S", help=step_limit)
     add("--save-every-s", type=_seconds, default=_SAVE_EVERY_S, metavar="S", help="pause between parts (default: 30)")
     add("--pairs-at-once", type=_count, metavar="N", help="neighbours in a batch (default: what suits the device)")
     add("--quiet", action="store_true", help="no progress")
@@ -76,7 +83,13 @@ def run(options: argparse.Namespace) -> int:
     from validation.shards import Pace, UnusableJudge, judge_for, relax_shard
 
     started = time.monotonic()
-    pace = Pace(limit_s=options.limit_s, save_every_s=options.save_every_s, pairs_at_once=options.pairs_at_once)
+    step_limit_s = options.limit_s + _GRACE_S if options.step_limit_s is None else options.step_limit_s
+    pace = Pace(
+        limit_s=options.limit_s,
+        step_limit_s=step_limit_s or None,
+        save_every_s=options.save_every_s,
+        pairs_at_once=options.pairs_at_once,
+    )
     with _stopped_by_signals() as stop, _Shown(options.quiet) as shown:
         try:
             progress = relax_shard(

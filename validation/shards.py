@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from validation.alarms import killed_after
 from validation.canary import check
 from validation.flight import Flight
 from validation.potentials import Judge, load_judge
@@ -28,7 +30,7 @@ from validation.shard_parts import InHand, Parts
 
 LIMIT_S = 900.0  # of one structure, as a season's workers have it
 SAVE_EVERY_S = 30.0
-_SUSPECT, _GIVEN_UP = 2, 3  # processes that died with a structure in hand: then it goes alone, then not at all
+_SUSPECT, _GIVEN_UP = 2, 3  # processes that died or hung with a structure in hand: then it goes alone, then not at all
 
 
 class UnusableJudge(Exception):
@@ -45,10 +47,12 @@ class CheckedJudge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How a shard is gone about. limit_s: of one structure, its share of a batch's time. pairs_at_once: neighbours in a
-    batch; None: as many as suit the judge and the device."""
+    """How a shard is gone about. limit_s: of one structure, its share of a batch's time. step_limit_s: of one step of
+    all, after which this process is taken to hang and ends by SIGALRM; needs the main thread; None: never.
+    pairs_at_once: neighbours in a batch; None: as many as suit the judge and the device."""
 
     limit_s: float = LIMIT_S
+    step_limit_s: float | None = None
     save_every_s: float = SAVE_EVERY_S
     pairs_at_once: int | None = None
 
@@ -137,7 +141,7 @@ class Work:
         times = self._parts.times_killed()
         for one in self.left:
             if times[one.id] >= _GIVEN_UP:
-                self._add(error_row(one, f"{times[one.id]} processes died while it was being relaxed"))
+                self._add(error_row(one, f"{times[one.id]} processes died or hung while it was being relaxed"))
         together = [one for one in self.left if times[one.id] < _SUSPECT]
         alone = [one for one in self.left if times[one.id] >= _SUSPECT]
         for some in (together, *([one] for one in alone)):
@@ -166,7 +170,9 @@ class Work:
                 flight.add(one.id, one.crystal)
             if not flight.unfinished:
                 return
-            for end in flight.step():
+            with nullcontext() if pace.step_limit_s is None else killed_after(pace.step_limit_s):
+                ended = flight.step()
+            for end in ended:
                 self._add(result_row(aboard.pop(end.key), end))
                 on_progress(self.progress)
             if self._unwritten and time.monotonic() - self._written_at >= pace.save_every_s:

@@ -1,22 +1,20 @@
 """What a relax worker has claimed on one scale and relaxes together, whichever queues it comes from."""
 
 import logging
-import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Hashable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 from django.db.models import QuerySet
 
 from philately.domain import judges, relaxations
-from philately.domain.alarms import alarm
 from philately.domain.relaxations import LeaseLost
 from philately.domain.transitions import new_token
 from philately.models import RelaxationFact, Scale
 from philately.models.batches import Leased
+from validation.alarms import killed_after
 from validation.canary import CanaryResult
 from validation.crystal import Crystal
 from validation.flight import Ended, Failed, Flight
@@ -215,7 +213,7 @@ class InHand:
         """One step of all of them; those that end are saved."""
         self._keep_leases()
         try:
-            with _killed_after(settings.RELAX_LIMIT_S + _GRACE_S):
+            with killed_after(settings.RELAX_LIMIT_S + _GRACE_S):  # the sweeper takes the structures back
                 ended = self._flight.step()
         except Exception as error:
             log.exception("a step of %s structures failed", len(self))
@@ -245,11 +243,3 @@ def _place_of(key: Hashable) -> tuple[int, int]:
     """The number of its queue, and its key there."""
     assert isinstance(key, tuple)
     return key
-
-
-def _killed_after(seconds: float) -> AbstractContextManager[None]:
-    """End this process where a single step hangs in compiled code, which no exception reaches.
-
-    The pool starts another one, and the sweeper takes the structures back.
-    """
-    return alarm(seconds, signal.SIG_DFL)

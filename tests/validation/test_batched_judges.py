@@ -1,6 +1,7 @@
 """Batched potentials against the calculators of their authors, against finite differences, and on odd cells."""
 
 import dataclasses
+import weakref
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ from validation_judges import TENSORNET, needs_tensornet
 
 from validation.canary import check
 from validation.crystal import Crystal
-from validation.evaluation import Batch
+from validation.evaluation import Batch, OutOfMemory
 from validation.flight import Relaxed, relax_batch
 from validation.judges.ase_evaluator import AseEvaluator
 from validation.judges.chgnet import ChgnetEvaluator
 from validation.judges.chgnet_layers import understands
 from validation.judges.matgl import MatglEvaluator, TensorNetEvaluator
+from validation.judges.torch_evaluator import TorchEvaluator
 from validation.potentials import load_judge, matgl_judge
 from validation.rules import RelaxationSettings
 
@@ -218,6 +220,71 @@ def test_memory_that_runs_out_in_torch_halves_the_batch(precise_tensornet):
     assert all(isinstance(end, Relaxed) for end in ended.values())
     for key, end in ended.items():
         assert end.relaxation.energy_per_atom == pytest.approx(expected[key].relaxation.energy_per_atom, abs=1e-9)
+
+
+def test_a_batch_that_did_not_fit_leaves_nothing_of_itself_behind(precise_tensornet):
+    """On a GPU its tensors would take the memory that the next try needs."""
+    alive = []
+
+    class Small(type(precise_tensornet.batched)):
+        def predict_graph(self, batch, edges):
+            alive.append(weakref.ref(edges.vectors))
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    small = Small(precise_tensornet.calculator.potential, CPU)
+
+    with pytest.raises(OutOfMemory, match="ALLOC_FAILED") as raised:
+        small.evaluate(batch_of(*SOME[:2]))
+
+    assert alive[0]() is None
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None
+
+
+def test_after_a_backward_pass_without_memory_matgl_keeps_nothing_of_the_batch(precise_tensornet, monkeypatch):
+    potential = precise_tensornet.calculator.potential
+    evaluator = MatglEvaluator(potential, CPU)
+    evaluate(evaluator, *SOME[:2])
+    assert not potential.model.feature_dict
+
+    def no_memory(*arguments, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("matgl.apps.pes.grad", no_memory)
+    with pytest.raises(OutOfMemory):
+        evaluate(evaluator, *SOME[:2])
+    assert not potential.model.feature_dict
+
+
+def test_on_a_gpu_a_batch_is_measured_by_its_free_memory_and_the_driver_asked_once_a_batch(monkeypatch):
+    asked = []
+
+    class Gpu(TorchEvaluator):
+        bytes_a_pair = 1_000.0
+
+        def predict(self, batch):
+            raise RuntimeError("CUDA error: out of memory")
+
+    def free_memory(device):
+        asked.append(device)
+        return 10_000_000, 20_000_000
+
+    for name, answer in (
+        ("mem_get_info", free_memory),
+        ("memory_reserved", 3_000_000),
+        ("memory_allocated", 1_000_000),
+    ):
+        monkeypatch.setattr(torch.cuda, name, answer if callable(answer) else lambda device, answer=answer: answer)
+    emptied = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+    gpu = Gpu(5.0, torch.device("cuda"))
+
+    assert {gpu.pairs_at_once for _ in range(3)} == {int(0.6 * 12_000_000 / 1_000)}
+    with pytest.raises(OutOfMemory):
+        gpu.evaluate(batch_of(crystal("rocksalt")))
+    assert gpu.pairs_at_once
+    assert len(asked) == 2
+    assert emptied == [1]
 
 
 def test_the_canary_sings_through_the_batch(chgnet):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from validation_crystals import permuted, rotated, supercell
 
+from validation import batch_limit
 from validation.crystal import Crystal
-from validation.evaluation import Evaluation, OutOfMemory
+from validation.evaluation import Evaluation, OutOfMemory, expected_pairs_of
 from validation.flight import Failed, Flight, Relaxed, UnknownElement, relax_batch
 from validation.judges.ase_evaluator import AseEvaluator
 from validation.potentials import load_judge
@@ -139,6 +140,31 @@ def test_a_batch_too_large_for_the_memory_is_halved_and_nobody_is_lost(six):
     assert refusals == 1  # then it asks for less
 
 
+def test_when_the_memory_is_free_again_batches_grow_to_what_they_were(monkeypatch):
+    """As if something else had the device's memory for twelve evaluations."""
+    monkeypatch.setattr(batch_limit, "FIRST_PATIENCE", 2)
+    crystals = [alloy(1 + 4 * seed) for seed in range(12)]  # of two atoms each
+    few = RelaxationSettings(fmax_ev_per_ang=1e-9, max_steps=30)
+    four = round(4 * max(expected_pairs_of(one, emt().cutoff_ang) for one in crystals))
+    taken = iter(range(12))
+
+    def shared_memory(batch):
+        if next(taken, None) is not None and len(batch) > 1:
+            raise OutOfMemory(f"no room for {len(batch)} crystals")
+
+    judge = moody(shared_memory)
+    ended = relaxed(crystals, few, judge=judge, pairs_at_once=four)
+    undisturbed = relaxed(crystals, few, pairs_at_once=four)
+
+    sizes = judge.batched.seen
+    assert sizes[0] >= 4
+    assert max(sizes[10:20]) == 1
+    assert max(sizes[20:]) >= 4
+    assert set(ended) == set(range(12))
+    for place, end in ended.items():
+        assert end.relaxation.crystal.pack() == undisturbed[place].relaxation.crystal.pack()
+
+
 def test_a_crystal_that_alone_is_too_large_for_the_memory_fails_and_the_others_do_not():
     def no_room_for_four(batch):
         if (batch.counts == 4).any():
@@ -251,6 +277,25 @@ def test_who_is_dropped_is_not_heard_of_again(six):
     ended = {end.key: end for _ in iter(lambda: bool(flight.unfinished), False) for end in flight.step()}
     assert set(ended) == {0, 2}
     assert ended[2].relaxation.crystal.pack() == expected[2].relaxation.crystal.pack()
+
+
+def test_room_is_what_those_aboard_and_those_who_wait_leave():
+    crystals = [alloy(seed) for seed in range(4)]
+    pairs = [expected_pairs_of(one, emt().cutoff_ang) for one in crystals]
+    whole = 1 + int(sum(pairs[:3]))
+    flight = Flight(emt(), SETTINGS, pairs_at_once=whole)
+    seen = [flight.room]
+    for place, crystal in enumerate(crystals):
+        flight.add(place, crystal)
+        seen.append(flight.room)
+    flight.step()  # three come aboard
+    seen.append(flight.room)
+    for place in (1, 3):
+        flight.drop([place])
+        seen.append(flight.room)
+
+    left = [whole - sum(pairs[:count]) for count in (0, 1, 2, 3, 4, 4)]
+    assert seen == pytest.approx([*left, left[-1] + pairs[1], left[-1] + pairs[1] + pairs[3]])
 
 
 def test_a_time_limit_counts_a_crystals_own_share():

@@ -65,6 +65,26 @@ def test_a_list_with_a_skin_gives_the_same_edges_as_a_fresh_one_while_everything
     assert lists < 3 * 15  # most steps list nothing anew
 
 
+def test_after_memory_ran_out_while_lists_were_gathered_they_are_gathered_again(monkeypatch):
+    import torch
+
+    from validation.judges.graphs import Neighbours
+
+    rng = np.random.default_rng(4)
+    cells, places = [_cell(rng, 2, 1.0) for _ in range(2)], [rng.random((2, 3)) for _ in range(2)]
+    kept, device = Neighbours(CUTOFF_ANG, torch.device("cpu")), torch.device("cpu")
+    first, second = (_batch([cells[one]], [places[one]], [one]) for one in (0, 1))
+    kept.edges(first)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "as_tensor", lambda *arguments, **options: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            kept.edges(second)
+
+    found = kept.edges(second)
+
+    assert _described(found) == _described(Neighbours(CUTOFF_ANG, device).edges(second))
+
+
 def _batch(cells, places, keys):
     sizes = [len(place) for place in places]
     positions = np.concatenate([place @ cell for place, cell in zip(places, cells, strict=True)])

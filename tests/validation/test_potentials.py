@@ -1,11 +1,15 @@
 """Judges by name, and what identifies their weights."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from validation_judges import TENSORNET, needs_tensornet
 
 from validation.potentials import UnknownJudge, judge_names, load_judge, weights_sha256
+from validation.rules import RelaxationSettings
+from validation.scales import judge_identity, scale_digest, scale_of
 
 STEP_ANG = 1e-3
 FORCE_TOLERANCE = 1e-6
@@ -31,6 +35,40 @@ def test_emt_identifies_itself_the_same_way_every_time():
     assert first.identity() == second.identity()
     assert first.dtype == "float64"
     assert first.elements == {"Al", "Cu", "Ag", "Au", "Ni", "Pd", "Pt"}
+
+
+def test_what_changes_a_judge_s_numbers_makes_another_scale_of_it():
+    plain = load_judge("emt")
+    other = dataclasses.replace(plain, options={"inside": "bfloat16"})
+
+    scales = [scale_of(judge, RelaxationSettings()) for judge in (plain, other)]
+    assert scale_digest(scales[0]) != scale_digest(scales[1])
+    assert judge_identity(scales[1]) == other.identity() == {**plain.identity(), "inside": "bfloat16"}
+
+
+@pytest.mark.parametrize("name", ["dtype", "weights_sha256", "elements", "relaxation"])
+def test_an_option_cannot_hide_what_a_scale_says(name):
+    with pytest.raises(ValueError, match=f"cannot be called {name}"):
+        dataclasses.replace(load_judge("emt"), options={name: "x"})
+
+
+@pytest.mark.parametrize("judge", ["matgl", "ase"])
+def test_no_judge_is_loaded_with_less_than_the_precision_that_it_states(judge):
+    """Images of GPU software switch TF32 on by the environment."""
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
+
+    with pytest.raises(UnknownJudge):  # which comes after that
+        load_judge(judge)
+
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.potential
+def test_no_judge_has_options_yet():
+    assert not load_judge("chgnet", threads=1).options
+    assert not load_judge("emt").options
 
 
 def test_forces_are_the_negative_gradient_of_the_energy():

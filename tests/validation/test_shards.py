@@ -19,9 +19,10 @@ from validation.scales import WrongScale
 from validation.shard_checks import relaxation_of
 from validation.shard_files import BadShard, Ordered, Results, joined, read_results, read_shard, write_shard
 from validation.shard_parts import Busy, Parts
-from validation.shards import Pace, UnusableJudge, judge_for, relax_shard
+from validation.shards import Pace, Progress, UnusableJudge, judge_for, relax_shard
 
 ROOT = Path(__file__).resolve().parents[2]
+DONE = Progress(done=1, failed=0, structures=1, atoms_done=1, atoms=1)
 
 
 class Killed(BaseException):
@@ -114,8 +115,12 @@ def test_told_to_stop_it_keeps_what_is_finished_and_goes_on_with_the_rest(shard,
     assert len(taken) == 1
 
 
+def _folder(out):
+    return out.with_name(f"{out.name}.parts")
+
+
 def _parts(out):
-    return sorted(out.with_name(f"{out.name}.parts").glob("*.parquet"))
+    return sorted(_folder(out).glob("*.parquet"))
 
 
 def test_what_is_finished_is_not_done_again_and_asks_for_no_judge(shard, out, checked):
@@ -202,7 +207,7 @@ def test_a_structure_that_kills_its_process_goes_alone_and_is_then_left_out(tmp_
     rows = {row["id"]: row for row in read_results(out).rows}
     assert done == [2, 2, 4]  # the third time it was kept for the end
     assert (progress.done, progress.failed) == (5, 1)
-    assert rows["poison"]["error"] == "3 processes died while it was being relaxed"
+    assert rows["poison"]["error"] == "3 processes died or hung while it was being relaxed"
     assert rows["poison"]["crystal"] is None
     assert all(row["stopped"] == "converged" for id, row in rows.items() if id != "poison")
 
@@ -224,6 +229,9 @@ def test_the_judge_must_pass_its_canary_and_be_on_the_shard_s_scale(emt):
         UnusableJudge, match="there is no /nowhere/TensorNet here; --model says where the weights of matgl"
     ):
         judge_for(dataclasses.replace(order, judge="matgl", model="/nowhere/TensorNet"))
+
+    with pytest.raises(WrongScale, match=r"inside is None, asked for is bfloat16"):
+        judge_for(order_on(dataclasses.replace(emt, options={"inside": "bfloat16"})))
 
     described = '{"path": "ase.calculators.emt:EMT", "elements": ["Cu", "Au"], "cutoff_ang": 5.8}'
     own = load_judge("ase", described)
@@ -312,6 +320,59 @@ def test_killed_and_then_ended_by_sigterm_the_same_command_goes_on(tmp_path, out
     assert 3 <= len(after_kill) < len(after_term) < len(rows) == 24
     assert {id: rows[id] for id in after_term} == after_term
     assert {id: after_term[id] for id in after_kill} == after_kill
+
+
+_HANGS_ON_PALLADIUM = """
+import ctypes
+import sys
+
+from ase.calculators.emt import EMT
+from validation.__main__ import main
+
+own = EMT.calculate
+
+
+def calculate(self, atoms, *others):
+    if 46 in atoms.numbers:
+        ctypes.PyDLL(None).sleep(60)  # and lets no other thread of Python go on
+    own(self, atoms, *others)
+
+
+EMT.calculate = calculate
+sys.exit(main(["relax-shard", *sys.argv[1:]]))
+"""
+
+
+def test_a_step_that_hangs_ends_its_process_which_says_where_and_the_structure_is_found(tmp_path, out, emt):
+    shard = tmp_path / "in.parquet"
+    write_shard(shard, order_on(emt), [*alloys(2), poison(), *alloys(4)[2:]])
+    command = [sys.executable, "-c", _HANGS_ON_PALLADIUM, shard, out, "--step-limit-s", "3", "--save-every-s", "0"]
+    started = time.monotonic()
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    assert done.returncode == -signal.SIGALRM, done.stderr
+    assert "Timeout (0:00:03)!" in done.stderr
+    assert "in calculate" in done.stderr
+    assert time.monotonic() - started < 55  # it would have hung for a minute
+    (in_hand,) = _folder(out).glob("*.in-hand")
+    assert "poison" in in_hand.read_text()
+    for number in (2, 3):  # as if it had gone on like that
+        in_hand.with_name(f"{number}.in-hand").write_text("poison\n")
+    assert main(["relax-shard", str(shard), str(out), "--quiet"]) == 0
+    rows = {row["id"]: row for row in read_results(out).rows}
+    assert rows["poison"]["error"] == "3 processes died or hung while it was being relaxed"
+    assert all(row["stopped"] == "converged" for id, row in rows.items() if id != "poison")
+
+
+def test_the_limit_of_a_step_follows_that_of_a_structure_and_can_be_put_away(shard, out, monkeypatch):
+    seen = []
+    monkeypatch.setattr("validation.shards.relax_shard", lambda *paths, pace, **others: seen.append(pace) or DONE)
+
+    for options in ([], ["--limit-s", "60"], ["--step-limit-s", "7"], ["--step-limit-s", "0"]):
+        main(["relax-shard", str(shard), str(out), *options])
+
+    assert [pace.step_limit_s for pace in seen] == [930.0, 90.0, 7.0, None]
 
 
 def test_what_is_no_shard_or_no_judge_for_it_gets_a_sentence_and_status_2(shard, out, tmp_path, emt, capsys):

@@ -116,9 +116,12 @@ def _angles(ends: Tensor, short: Tensor) -> Tensor:
     edges = edges[torch.argsort(ends[0, edges], stable=True)]
     atoms, counts = torch.unique_consecutive(ends[0, edges], return_counts=True)
     starts = torch.cumsum(counts, 0) - counts
-    many = counts.repeat_interleave(counts)  # for each edge, how many leave its atom
-    left = torch.arange(len(edges), device=ends.device).repeat_interleave(many)
-    within = torch.arange(len(left), device=ends.device) - (torch.cumsum(many, 0) - many).repeat_interleave(many)
-    right = starts.repeat_interleave(counts**2) + within
-    apart = left != right
-    return torch.stack([atoms.repeat_interleave(counts**2)[apart], edges[left[apart]], edges[right[apart]]])
+    many = counts.repeat_interleave(counts, output_size=len(edges))  # for each edge, how many leave its atom
+    total = int(many.sum())  # said wherever it is needed: each time that it is not, the host waits for a GPU to say it
+    left = torch.arange(len(edges), device=ends.device).repeat_interleave(many, output_size=total)
+    before = (torch.cumsum(many, 0) - many).repeat_interleave(many, output_size=total)
+    within = torch.arange(total, device=ends.device) - before
+    right = starts.repeat_interleave(counts**2, output_size=total) + within
+    apart = torch.nonzero(left != right)[:, 0]
+    centres = atoms.repeat_interleave(counts**2, output_size=total)
+    return torch.stack([centres[apart], edges[left[apart]], edges[right[apart]]])

@@ -66,11 +66,14 @@ class Neighbours:
         """Raises CellTooFlat for a cell that is too flat to be listed."""
         new = [index for index, key in enumerate(batch.keys) if key not in self._listed]
         self._list(batch, new)
-        if new or batch.keys != self._keys:
-            self._gather(batch)
+        changed = bool(new) or batch.keys != self._keys
+        if changed:
+            self._take(batch)
         stale = np.flatnonzero(~self._hold(batch)).tolist()
         if stale:
             self._list(batch, stale)
+            self._take(batch)
+        if changed or stale:
             self._gather(batch)
         return self._within(batch)
 
@@ -85,18 +88,23 @@ class Neighbours:
             sites, offsets = half_pairs(cell, positions, self._cutoff_ang + SKIN_ANG)
             self._listed[batch.keys[index]] = _Listed(cell.copy(), positions.copy(), sites, offsets)
 
-    def _gather(self, batch: Batch) -> None:
-        """Lists of the crystals as arrays of the batch; the large ones on the device."""
+    def _take(self, batch: Batch) -> None:
+        """Cells and positions of the lists, one after the other."""
         lists = [self._listed[key] for key in batch.keys]
-        self._keys = batch.keys
+        self._keys = ()  # until they are gathered: what is raised before leaves no arrays of another batch
         self._inverse = np.linalg.inv(np.stack([one.cell for one in lists]))
         self._positions = np.concatenate([one.positions for one in lists])
-        sites = np.concatenate([one.sites + start for one, start in zip(lists, batch.first, strict=False)])
-        owners = np.repeat(np.arange(len(lists)), [len(one.sites) for one in lists])
+
+    def _gather(self, batch: Batch) -> None:
+        """The lists as arrays of the batch, on the device."""
+        lists = [self._listed[key] for key in batch.keys]
+        counts = [len(one.sites) for one in lists]
+        sites = np.concatenate([one.sites for one in lists]) + np.repeat(batch.first[:-1], counts)[:, None]
         self._first, self._second = (torch.as_tensor(sites[:, end], device=self._device) for end in (0, 1))
-        self._owners = torch.as_tensor(owners, device=self._device)
+        self._owners = torch.as_tensor(np.repeat(np.arange(len(lists)), counts), device=self._device)
         offsets = np.concatenate([one.offsets for one in lists])
         self._offsets = torch.as_tensor(offsets, dtype=torch.float64, device=self._device)
+        self._keys = batch.keys
 
     def _hold(self, batch: Batch) -> NDArray[np.bool_]:
         deformations = self._inverse @ batch.cells

@@ -24,7 +24,8 @@ class Judge:
 
     calculator: an ASE calculator that gives eV, eV/Å and eV/Å³ (stress as ASE's Voigt vector). cutoff_ang: beyond it
     atoms do not see each other. batched: the same potential for many crystals at once, where there is such a thing.
-    options: what else changes its numbers, such as another precision inside; empty for a potential as it is published.
+    options: what else changes its numbers, such as another precision inside; empty for a potential as it is published,
+    as all judges here are. Whoever offers one says how far it moves energies, forces and stresses.
     """
 
     name: str
@@ -40,6 +41,10 @@ class Judge:
     batched: Evaluator | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if taken := sorted(_NAMES_IN_A_SCALE & self.options.keys()):
+            raise ValueError(f"an option of a judge cannot be called {', '.join(taken)}: its scale has that")
+
     def identity(self) -> dict[str, str]:
         """What makes an energy scale, together with the relaxation settings; device and versions are provenance."""
         return {
@@ -49,6 +54,9 @@ class Judge:
             "dtype": self.dtype,
             **self.options,
         }
+
+
+_NAMES_IN_A_SCALE = {"judge", "architecture", "weights_sha256", "dtype", "elements", "relaxation"}
 
 
 def weights_sha256(state: Iterable[tuple[str, Any]]) -> str:

@@ -106,8 +106,11 @@ class MatglEvaluator(GraphEvaluator):
         graph, cells = self._graph(batch, edges)
         nothing = torch.zeros((len(batch), 2), dtype=self._dtype, device=self.device)
         charge = {"total_charge": nothing[:, 0]} if self._potential.calc_charge else {}
-        with self.timed():
-            found = self._potential(graph, cells, nothing, **charge)
+        try:
+            with self.timed():
+                found = self._potential(graph, cells, nothing, **charge)
+        finally:  # matgl keeps all layers' features there, and by them what a backward pass that failed had saved
+            self._potential.model.feature_dict = {}
         stresses = found[2].detach().double().reshape(-1, 3, 3) / EV_PER_ANG3_TO_GPA
         return Prediction(found[0].detach().reshape(-1), found[1], stresses, self._sites(found))
 

@@ -23,26 +23,50 @@ def half_pairs(cell: _Floats, positions: _Floats, cutoff_ang: float) -> tuple[_I
 
     Of a pair and its reverse only one is listed. Raises CellTooFlat.
     """
-    heights = np.abs(np.linalg.det(cell)) / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
-    order = np.argsort(-heights)  # the last axis has most images: there a range is solved for, not searched
-    reach = np.ceil(cutoff_ang / heights[order])
-    if not len(positions) ** 2 * np.prod(2 * reach + 1) <= MAX_IMAGES:  # nan, too
+    heights = 1 / np.linalg.norm(_reciprocal(np.ascontiguousarray(cell)), axis=1)
+    images = np.prod(2 * np.ceil(cutoff_ang / heights) + 1)
+    if not len(positions) ** 2 * images <= MAX_IMAGES:  # nan, too
         raise CellTooFlat(f"a cell of heights {', '.join(f'{height:.3g}' for height in heights)} Å is too flat")
-    frac = np.linalg.solve(cell.T, positions.T).T
-    whole = np.floor(frac)
-    inside = np.ascontiguousarray((frac - whole) @ cell)
-    axes = np.ascontiguousarray(cell[order])
-    room = 64 * len(positions)
-    while True:
-        sites, offsets = np.empty((room, 2), dtype=np.int64), np.empty((room, 3), dtype=np.int64)
-        found = _search(axes, inside, cutoff_ang, reach.astype(np.int64), sites, offsets)
-        if found <= room:
-            break
-        room = found
-    sites, unordered = sites[:found], offsets[:found]
-    offsets = np.empty_like(unordered)
-    offsets[:, order] = unordered
-    return sites, offsets + (whole[sites[:, 0]] - whole[sites[:, 1]]).astype(np.int64)
+    return _half_pairs(np.ascontiguousarray(cell), np.ascontiguousarray(positions), heights, cutoff_ang)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _reciprocal(cell: _Floats) -> _Floats:
+    """1/Å, a vector a row: its product with a place is the fraction along that axis, its length 1 / height."""
+    found = np.empty((3, 3))
+    for axis in range(3):
+        before, after = cell[(axis + 1) % 3], cell[(axis + 2) % 3]
+        for xyz in range(3):
+            y, z = (xyz + 1) % 3, (xyz + 2) % 3
+            found[axis, xyz] = before[y] * after[z] - before[z] * after[y]
+        found[axis] /= (found[axis] * cell[axis]).sum()
+    return found
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _half_pairs(cell: _Floats, positions: _Floats, heights: _Floats, cutoff: float) -> tuple[_Ints, _Ints]:
+    order = np.argsort(-heights)  # the last axis has most images: there a range is solved for, not searched
+    axes, reach = cell[order], np.ceil(cutoff / heights[order]).astype(np.int64)
+    count, reciprocal = len(positions), _reciprocal(cell)
+    whole, inside = np.empty((count, 3)), np.empty((count, 3))
+    for atom in range(count):
+        for axis in range(3):
+            whole[atom, axis] = np.floor((positions[atom] * reciprocal[axis]).sum())
+        for xyz in range(3):
+            inside[atom, xyz] = positions[atom, xyz] - (whole[atom] * cell[:, xyz]).sum()
+    room = 64 * count
+    sites, offsets = np.empty((room, 2), dtype=np.int64), np.empty((room, 3), dtype=np.int64)
+    found = _search(axes, inside, cutoff, reach, sites, offsets)
+    if found > room:
+        sites, offsets = np.empty((found, 2), dtype=np.int64), np.empty((found, 3), dtype=np.int64)
+        _search(axes, inside, cutoff, reach, sites, offsets)
+    turned = np.empty((found, 3), dtype=np.int64)
+    for pair in range(found):
+        one, other = sites[pair]
+        for place in range(3):
+            axis = order[place]
+            turned[pair, axis] = offsets[pair, place] + np.int64(whole[one, axis] - whole[other, axis])
+    return sites[:found].copy(), turned
 
 
 @numba.njit(cache=True, error_model="numpy")

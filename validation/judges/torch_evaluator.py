@@ -18,7 +18,13 @@ from validation.judges.graphs import Edges, Neighbours
 
 _OF_FREE_MEMORY = 0.6  # that a batch may take
 _MOST_PAIRS = 4_000_000
-_MESSAGES = ("out of memory", "bad_alloc", "can't allocate memory", "not enough memory")
+_MESSAGES = (
+    "out of memory",
+    "alloc_failed",  # cuBLAS, cuDNN and cuSPARSE about their workspaces
+    "bad_alloc",
+    "can't allocate memory",
+    "not enough memory",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +50,42 @@ class TorchEvaluator(ABC):
     def __init__(self, cutoff_ang: float, device: torch.device) -> None:
         self.cutoff_ang, self.device = cutoff_ang, device
         self.potential_s = 0.0
+        self._fitting_pairs: int | None = None  # by the memory that was free after the last batch
 
     @property
     def pairs_at_once(self) -> int:
         """On a GPU what fits into its free memory."""
         if self.device.type != "cuda":
             return self.pairs_on_cpu
+        if self._fitting_pairs is None:  # whoever fills a batch asks with each crystal, and the driver takes its time
+            self._fitting_pairs = self._pairs_in_free_memory()
+        return self._fitting_pairs
+
+    def _pairs_in_free_memory(self) -> int:
         free, _ = torch.cuda.mem_get_info(self.device)
         free += torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
         return min(int(_OF_FREE_MEMORY * free / self.bytes_a_pair), _MOST_PAIRS)
 
     def evaluate(self, batch: Batch) -> Evaluation:
-        with _memory_watched(self.device), self._memory_measured(batch):
-            prediction = self.predict(batch)
-            stresses = _on_cpu(prediction.stresses)
-            return Evaluation(
-                _on_cpu(prediction.energies),
-                _on_cpu(prediction.forces),
-                (stresses + stresses.transpose(0, 2, 1)) / 2,  # as Voigt's order has them
-                {name: _on_cpu(values) for name, values in prediction.sites.items()},
-            )
+        self._fitting_pairs = None
+        try:
+            with self._memory_measured(batch):
+                prediction = self.predict(batch)
+                stresses = _on_cpu(prediction.stresses)
+                return Evaluation(
+                    _on_cpu(prediction.energies),
+                    _on_cpu(prediction.forces),
+                    (stresses + stresses.transpose(0, 2, 1)) / 2,  # as Voigt's order has them
+                    {name: _on_cpu(values) for name, values in prediction.sites.items()},
+                )
+        except (MemoryError, RuntimeError) as error:
+            if not _is_of_memory(error):
+                raise
+            why = str(error)
+        # here the error is gone, and with it the frames that hold its tensors: raised from it, it would keep them
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        raise OutOfMemory(why)
 
     def forget(self, keys: tuple[int, ...]) -> None:
         """It keeps nothing between steps, unless it says otherwise."""
@@ -133,18 +155,8 @@ def _on_cpu(values: Tensor) -> NDArray[np.float64]:
     return values.detach().to("cpu", torch.float64).numpy()  # type: ignore[no-any-return]
 
 
-@contextmanager
-def _memory_watched(device: torch.device) -> Iterator[None]:
-    """Raises OutOfMemory for what torch and the C++ library raise then."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _of_memory(error):
-            raise
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        raise OutOfMemory(str(error)) from error
-
-
-def _of_memory(error: RuntimeError) -> bool:
+def _is_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """Whether this is what torch and the libraries below it raise when memory runs out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
     return any(message in str(error).lower() for message in _MESSAGES)
