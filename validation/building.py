@@ -119,7 +119,7 @@ def _engine(judge: Judge, settings: RelaxationSettings, workers: int) -> Iterato
     duty = Duty(
         judge=judge.name,
         model=judge.model,
-        weights_sha256=judge.weights_sha256,
+        identity=judge.identity(),
         settings=settings,
         time_limit_s=ATTEMPT_LIMIT_S,
     )

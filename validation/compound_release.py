@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -178,22 +178,22 @@ def _energy(attempt: CompoundAttempt) -> float:
     return attempt.energy_per_atom
 
 
-def markdown_summary(standings: Iterable[Standing]) -> str:
+def markdown_summary(rows: Iterable[Mapping[str, Any]]) -> str:
     """How the prototypes fared, as the table that stands in reference/README.md.
 
-    Of each: relaxations, those that were refused, phases of the release that came from it, and how many of these are on
-    the hull.
+    rows: those of the attempts' table. Of each prototype: relaxations, those that were refused, phases of the release
+    that came from it, and how many of these are on the hull.
     """
-    rows = ["| prototype | tried | refused | in the release | on the hull |", "| --- | ---: | ---: | ---: | ---: |"]
-    by_prototype: dict[str, list[Standing]] = {}
-    for standing in standings:
-        by_prototype.setdefault(standing.attempt.task.prototype, []).append(standing)
+    lines = ["| prototype | tried | refused | in the release | on the hull |", "| --- | ---: | ---: | ---: | ---: |"]
+    by_prototype: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_prototype.setdefault(row["prototype"], []).append(row)
     for label, of_it in sorted(by_prototype.items(), key=lambda item: item[0].casefold()):
-        kept = [standing for standing in of_it if standing.number is not None]
-        stable = [one for one in kept if one.e_above_hull is not None and one.e_above_hull <= STABLE_TOLERANCE]
-        refused = sum(bool(standing.refused) for standing in of_it)
-        rows.append(f"| {label} | {len(of_it)} | {refused} | {len(kept)} | {len(stable)} |")
-    return "\n".join(rows) + "\n"
+        kept = [row for row in of_it if row["number"] is not None]
+        stable = [row for row in kept if row["e_above_hull"] <= STABLE_TOLERANCE]
+        refused = sum(bool(row["refused"]) for row in of_it)
+        lines.append(f"| {label} | {len(of_it)} | {refused} | {len(kept)} | {len(stable)} |")
+    return "\n".join(lines) + "\n"
 
 
 def compound_task(fields: dict[str, Any]) -> CompoundTask:
@@ -206,7 +206,7 @@ def write_standings(standings: Iterable[Standing], path: Path) -> None:
     Columns: formula, prototype, species and charges of its kinds, formation_energy_per_atom and e_above_hull (eV/atom),
     number and duplicate_of (phases of the release), then those of ``attempt_records.OUTCOME``.
     """
-    write_rows([_row(standing) for standing in standings], _COLUMNS | OUTCOME, path)
+    write_rows([row_of(standing) for standing in standings], _COLUMNS | OUTCOME, path)
 
 
 _COLUMNS: dict[str, pa.DataType] = {
@@ -221,7 +221,8 @@ _COLUMNS: dict[str, pa.DataType] = {
 }
 
 
-def _row(standing: Standing) -> dict[str, Any]:
+def row_of(standing: Standing) -> dict[str, Any]:
+    """As it stands in the attempts' table."""
     task = standing.attempt.task
     return outcome_row(standing.attempt, kept=standing.number is not None) | {
         "refused": standing.refused,

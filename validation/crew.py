@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -34,24 +34,23 @@ class ProcessDied(Exception):
 class Duty:
     """What every process of a crew does; sent to it, so it holds names and no weights.
 
-    weights_sha256: those that it has to load, whatever there are where it is empty.
+    identity: what the judge that it loads must have, of ``Judge.identity``.
     """
 
     judge: str
     model: str
     settings: RelaxationSettings
-    weights_sha256: str = ""
+    identity: Mapping[str, str] = field(default_factory=dict)
     pairs_at_once: int | None = None
     time_limit_s: float | None = None
 
     def load(self) -> Judge:
-        """Raises ValueError for other weights, and what loading raises."""
+        """Raises ValueError for another judge than is asked for, and what loading raises."""
         judge = load_judge(self.judge, self.model, threads=1)
-        if self.weights_sha256 not in ("", judge.weights_sha256):
-            raise ValueError(
-                f"{self.judge} {self.model} loads other weights ({judge.weights_sha256}) than were asked for "
-                f"({self.weights_sha256})"
-            )
+        found = judge.identity()
+        for name, wanted in self.identity.items():
+            if found.get(name) != wanted:
+                raise ValueError(f"{self.judge} {self.model}: {name} is {found.get(name)}, asked for is {wanted}")
         return judge
 
 

@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from django.db.models import Count, Q
+from django.db.models import Q
 from django.utils import timezone
 
-from philately.models import Candidate, RelaxationFact
-from philately.states import CandidateState
+from philately.models import Candidate, Opinion, RelaxationFact
+from philately.states import CandidateState, OpinionState
 from validation.effort import Effort, Usual, usual
 
 _SAMPLE = 500
@@ -32,7 +32,6 @@ def usual_of(scale_id: int) -> Usual:
 
 def workers_on(scale_id: int) -> int:
     """How many workers hold structures of the scale now, by their tokens; one query."""
-    held = Candidate.objects.filter(
-        state=CandidateState.RELAXING, lease_until__isnull=False, season__scale=scale_id
-    ).aggregate(workers=Count("lease", distinct=True))
-    return int(held["workers"])
+    held = Candidate.objects.filter(state=CandidateState.RELAXING, lease_until__isnull=False, season__scale=scale_id)
+    asked = Opinion.objects.filter(state=OpinionState.RELAXING, scale=scale_id)
+    return len(held.order_by().values_list("lease").union(asked.order_by().values_list("lease")))

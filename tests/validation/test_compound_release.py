@@ -4,11 +4,14 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 
+from hull.entries import Entry
 from hull.reference import Coverage, read_release
+from hull.store import HullStore
 from tests.releases import emt_release
 from validation.attempt_records import OtherWork, WorkFile
 from validation.attempts import Attempt
@@ -21,6 +24,7 @@ from validation.compound_release import (
     compounds_release,
     doubts,
     markdown_summary,
+    row_of,
     tasks_of,
 )
 from validation.compounds import COMPOUND_SETTINGS, CompoundTask
@@ -236,7 +240,7 @@ def test_the_table_of_attempts_says_where_each_stands(judge, elements, tmp_path,
 def test_the_summary_counts_by_prototype(built):
     _, standings = built
 
-    lines = markdown_summary(standings.values()).splitlines()
+    lines = markdown_summary(map(row_of, standings.values())).splitlines()
 
     assert lines[0] == "| prototype | tried | refused | in the release | on the hull |"
     assert [line.split(" | ")[:2] for line in lines[2:]] == [
@@ -264,3 +268,25 @@ def test_only_what_the_release_has_is_tried_and_no_noble_gas():
 
     assert used <= set(built_in.elements) - set(Rules().excluded_elements)
     assert len(used) > 80
+
+
+def test_the_built_in_release_holds_the_elements_and_compounds_near_its_hull():
+    elements, built_in = (read_release(REFERENCE / f"chgnet-{name}.parquet") for name in ("elements", "prototypes"))
+
+    assert (built_in.coverage, built_in.scale_digest) == (Coverage.PROTOTYPES, elements.scale_digest)
+    assert built_in.phases[: len(elements.phases)] == elements.phases
+    hull = HullStore(built_in.scale_digest)
+    hull.insert_many(Entry(phase.number, phase.formula, phase.energy_per_atom) for phase in built_in.phases)
+    above = hull.stored_e_above_hull(np.array([phase.number for phase in built_in.phases[len(elements.phases) :]]))
+    assert above.max() <= NEAR_EV_PER_ATOM + ENERGY_TOLERANCE_EV_PER_ATOM
+    assert len(above) > 1000
+
+
+def test_the_readme_shows_how_the_prototypes_of_the_built_in_release_fared():
+    rows = pq.read_table(REFERENCE / "chgnet-prototypes-attempts.parquet").to_pylist()
+
+    assert markdown_summary(rows) in (REFERENCE / "README.md").read_text()
+    assert {(row["prototype"], tuple(row["species"]), tuple(row["charges"])) for row in rows} == {
+        (task.prototype, task.species, task.charges)
+        for task in tasks_of(read_release(REFERENCE / "chgnet-elements.parquet"))
+    }

@@ -75,10 +75,10 @@ def test_a_judge_that_cannot_be_loaded_is_said_by_the_crew_and_not_waited_for():
         list(crew.relax(enumerate(METALS)))
 
 
-def test_a_process_that_loads_other_weights_is_not_asked():
-    other = dataclasses.replace(DUTY, weights_sha256="ab" * 32)
+def test_a_process_that_loads_another_judge_is_not_asked():
+    other = dataclasses.replace(DUTY, identity={"judge": "emt", "weights_sha256": "ab" * 32})
 
-    with Crew(other, 1) as crew, pytest.raises(ProcessDied, match="other weights"):
+    with Crew(other, 1) as crew, pytest.raises(ProcessDied, match=r"weights_sha256 is .*, asked for is abab"):
         list(crew.relax(enumerate(METALS)))
 
 

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from hull.reference import DamagedRelease, Release, read_release
 from validation.attempt_records import OtherWork
 from validation.canary import CanaryDied, check
-from validation.compound_release import OtherScale, build_compounds, markdown_summary, tasks_of
+from validation.compound_release import OtherScale, build_compounds, markdown_summary, row_of, tasks_of
 from validation.compounds import CompoundTask, quick_tasks
 from validation.element_release import build_release, markdown_table
 from validation.element_tasks import Task, tasks_for
@@ -97,7 +97,7 @@ class Command(BaseCommand):
             progress=lambda progress: self.stdout.write(str(progress)),
             workers=options["workers"],
         )
-        self.stdout.write(markdown_summary(built.standings))
+        self.stdout.write(markdown_summary(map(row_of, built.standings)))
         n_compounds = len(built.release.phases) - len(elements.phases)
         self.stdout.write(
             f"{out}: {n_compounds} phases of {len(built.standings)} relaxations, beside {len(elements.phases)} of "

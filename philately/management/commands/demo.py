@@ -43,7 +43,8 @@ _LINE = "{:32}{:11}{:12}{:20}{:>11}{:>14}{:>8}"
 class Command(BaseCommand):
     help = (
         "Start the platform, submit examples/first_batch.zip and examples/second_batch.zip as two participants through "
-        "the upload page, show what becomes of them, write the dump and read it back. Wants a data folder of its own."
+        "the upload page, show what becomes of them against the elements, write the dump and read it back. Wants a "
+        "data folder of its own."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -55,6 +56,7 @@ class Command(BaseCommand):
         port = options["port"] or _free_port()
         address = f"http://127.0.0.1:{port}"
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "up", "--port", str(port)]
+        command += ["--practice-on", "elements"]  # where the examples' finds have something to find
         server = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
         self._deadline = time.monotonic() + options["time_limit"]
         try:

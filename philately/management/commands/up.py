@@ -10,8 +10,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from hull.reference import Coverage
 from philately.broker import queue_name
-from philately.domain.defaults import ensure_practice_season
+from philately.domain.defaults import BUILT_IN, ensure_practice_season
 from philately.service.supervisor import Child, Supervisor
 
 
@@ -31,12 +32,18 @@ class Command(BaseCommand):
             help="relaxation processes (default: %(default)s)",
         )
         parser.add_argument("--no-web", action="store_true", help="workers and sweeper only")
+        parser.add_argument(
+            "--practice-on",
+            choices=[str(coverage) for coverage in BUILT_IN],
+            default=str(Coverage.PROTOTYPES),
+            help="the built-in release that a new practice season is judged against (default: %(default)s)",
+        )
         parser.add_argument("--no-season", action="store_true", help="do not open the practice season")
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0)
         if not options["no_season"]:
-            ensure_practice_season()
+            ensure_practice_season(Coverage(options["practice_on"]))
         children = _workers(options["relax_workers"])
         if not options["no_web"]:
             call_command("collectstatic", verbosity=0, interactive=False)
