@@ -27,7 +27,7 @@ class Command(BaseCommand):
         "release: a Parquet file, all attempts beside it, and their lines in SHA256SUMS. With --prototypes: relax some "
         "thousand compounds of balanced ions in common prototypes, and write the elements and what lies near the hull. "
         "Needs no data and no network (a judge with weights of its own aside). On two cores about 40 minutes for "
-        "chgnet's elements, and one and a half hours for its prototypes; a build that is broken off goes on where it "
+        "chgnet's elements, and as long for its prototypes; a build that is broken off goes on where it "
         "stopped when it is started again with the same --work-dir."
     )
 
