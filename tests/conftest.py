@@ -21,8 +21,10 @@ django.setup()
 from django.conf import settings as project_settings  # noqa: E402 - all of these need the set-up above
 from driving import season_on  # noqa: E402
 
+from philately.domain import comparisons, place  # noqa: E402
 from philately.domain.seasons import join  # noqa: E402
 from philately.models import Membership, Season, User  # noqa: E402
+from philately.queries.grounds import vertices_of  # noqa: E402
 from philately.states import Role  # noqa: E402
 from tests.releases import EMT_ELEMENTS, write_emt_release  # noqa: E402
 
@@ -42,7 +44,15 @@ def emt_release_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def season(db, settings, tmp_path, emt_release_file) -> Season:
+def _fresh_process() -> None:
+    """Nothing is remembered by primary keys: rolled back, a test leaves its keys to the next one."""
+    comparisons._crystal.cache_clear()
+    vertices_of.cache_clear()
+    place.forget()
+
+
+@pytest.fixture
+def season(_fresh_process, db, settings, tmp_path, emt_release_file) -> Season:
     """An open practice season on EMT, with storage of its own."""
     settings.MEDIA_ROOT = tmp_path / "files"
     settings.STAGING_DIR = tmp_path / "staging"
