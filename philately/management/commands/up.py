@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand
 from hull.reference import Coverage
 from philately.broker import queue_name
 from philately.domain.defaults import BUILT_IN, ensure_practice_season
+from philately.models import Season
 from philately.service.supervisor import Child, Supervisor
 
 
@@ -43,7 +44,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0)
         if not options["no_season"]:
-            ensure_practice_season(Coverage(options["practice_on"]))
+            self._open_practice_season(Coverage(options["practice_on"]))
         children = _workers(options["relax_workers"])
         if not options["no_web"]:
             call_command("collectstatic", verbosity=0, interactive=False)
@@ -59,6 +60,12 @@ class Command(BaseCommand):
         }
         Supervisor(children, environment).run()
         self.stdout.write("stopped")
+
+    def _open_practice_season(self, coverage: Coverage) -> None:
+        if not Season.objects.exists():
+            self.stdout.write(f"opening a practice season on the built-in release of {coverage}, once ...")
+            self.stdout.flush()
+        ensure_practice_season(coverage)
 
 
 def web_command(host: str, port: int) -> list[str]:
