@@ -20,10 +20,17 @@ def find_view(request: HttpRequest, slug: str) -> queries.View:
 
 
 def common(view: queries.View) -> dict[str, object]:
-    """What every page of a season shows."""
+    """What every page of a season shows. One query."""
     run = view.season.official_run
     practice = run is not None and run.release.coverage != Coverage.FULL
-    return {"season": view.season, "view": view, "run": run, "judge": view.season.scale.name, "practice": practice}
+    return {
+        "season": view.season,
+        "view": view,
+        "run": run,
+        "judge": view.season.scale.name,
+        "auditors": queries.auditor_rows(run),
+        "practice": practice,
+    }
 
 
 @require_safe
@@ -34,7 +41,6 @@ def season(request: HttpRequest, slug: str) -> HttpResponse:
         "seasons/season.html",
         {
             **common(view),
-            "auditors": queries.auditor_rows(view.season.official_run),
             "rules": rules_in_words(view.season),
             "queue": queries.queue_of(view.season),
             "counts": queries.stable_counts(view),
@@ -60,7 +66,6 @@ def stable(request: HttpRequest, slug: str) -> HttpResponse:
         "seasons/stable.html",
         {
             **common(view),
-            "auditors": queries.auditor_rows(view.season.official_run),
             "system": system,
             "found_only": found_only,
             "page": page,

@@ -401,3 +401,15 @@ def test_an_auditor_not_heard_yet_is_said_so(audited, participant, client):
     client.force_login(participant.user)
 
     assert "asked, not heard yet" in _text(client, "candidate", Candidate.objects.get(formula="AuCu3").pk)
+
+
+def test_an_auditor_that_is_refused_is_an_alert_for_those_who_wait(audited, participant, client):
+    season = audited()
+    _submit(season, participant.user)
+    place_all(season)
+    Scale.objects.filter(judge="ase").update(problem="CanaryDied: Cu differs")
+    client.force_login(participant.user)
+
+    said = "Stable finds wait for the auditor ase ase.calculators.emt:EMT, which is refused: CanaryDied: Cu differs"
+    assert said in _text(client, "season", season.slug)
+    assert said in _text(client, "batch", season.batches.get().pk)

@@ -393,5 +393,5 @@ class TestPage:
     def test_it_takes_as_many_queries_for_one_structure_as_for_six(self, ann, participant, django_assert_num_queries):
         for texts in ({"Cu.cif": TEXTS["Cu.cif"]}, TEXTS):
             run = carried_out(participant, texts)
-            with django_assert_num_queries(11):
+            with django_assert_num_queries(12):
                 ann.get(reverse("dry-run", args=[run.pk]))

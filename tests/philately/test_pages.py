@@ -292,7 +292,7 @@ class TestBatchPage:
         run_all(season)
 
         for batch in (one, three):
-            with django_assert_num_queries(13):
+            with django_assert_num_queries(14):
                 ann.get(reverse("batch", args=[batch.pk]))
 
     @pytest.mark.parametrize("page", ["batch", "batch-live", "batch-csv"])
