@@ -13,10 +13,10 @@ _HANGING = textwrap.dedent("""
     import django
 
     django.setup()
-    from philately.domain.relax import _killed_after
+    from validation.alarms import killed_after
 
     libc = ctypes.CDLL(None)
-    with _killed_after(0.5):
+    with killed_after(0.5):
         for _ in range(200):
             libc.usleep(100_000)
 """)
