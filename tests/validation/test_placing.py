@@ -265,11 +265,18 @@ def test_an_element_s_reference_cannot_be_refined_below_the_limit_step_by_step(f
 
 
 @pytest.mark.parametrize(
-    ("coverage", "verdict"),
-    [(Coverage.ELEMENTS, Verdict.STABLE), (Coverage.PROTOTYPES, Verdict.HELD), (Coverage.FULL, Verdict.HELD)],
+    ("coverage", "version", "verdict"),
+    [
+        (Coverage.ELEMENTS, 3, Verdict.STABLE),
+        (Coverage.PROTOTYPES, 3, Verdict.STABLE),
+        (Coverage.PROTOTYPES, 2, Verdict.HELD),
+        (Coverage.FULL, 3, Verdict.HELD),
+    ],
 )
-def test_a_deep_find_is_held_where_the_release_knows_compounds(coverage: Coverage, verdict: Verdict) -> None:
-    fold = Fold.on(_release(coverage), RULES)
+def test_a_deep_find_is_held_where_the_release_knows_most_compounds(
+    coverage: Coverage, version: int, verdict: Verdict
+) -> None:
+    fold = Fold.on(_release(coverage), Rules(version=version))
 
     outcome = fold.place(_arrival(1, -2.2))
 
