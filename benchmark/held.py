@@ -16,10 +16,9 @@ from benchmark.cifs import Cif, corpus, made
 from benchmark.held_arrivals import on_arrival
 from benchmark.held_relaxed import Cache, End, Job, Say, accepted, relaxed, spread
 from benchmark.held_shares import MEANINGS as OF_SHARES
-from benchmark.held_shares import Figures, Find, of_arrivals, of_both, of_one, shifts
+from benchmark.held_shares import Figures, Find, of_arrivals, of_both, of_one
 from benchmark.relax import MODEL
-from benchmark.scale_shift import by_anion, by_element
-from hull.entries import SYMBOLS, Formula
+from hull.entries import Formula
 from hull.reference import Release, read_release
 from validation import canary
 from validation.crew import Duty
@@ -43,8 +42,6 @@ MEANINGS = {
     "finds": "of these converged and within the rules",
     "audited": "of these relaxed by the auditor from the judge's cell, converged and within the rules",
     **OF_SHARES,
-    **{f"shift_ev_by_anion_{symbol}": f"eV an atom of the anion {symbol}, judge over auditor" for symbol in SYMBOLS},
-    **{f"shift_ev_by_element_{symbol}": f"eV an atom of {symbol}, judge over auditor" for symbol in SYMBOLS},
 }
 
 
@@ -165,13 +162,7 @@ def _audited(
         Find(formula=formula, judge=energy, auditor=audited[name][1] if name in audited else None)
         for name, (formula, energy) in formation.items()
     ]
-    return {
-        "audited": len(ends),
-        **of_one(audited.values(), "auditor"),
-        **of_both(pairs),
-        **{f"shift_ev_by_anion_{symbol}": shift for symbol, shift in shifts(pairs, by_anion).items()},
-        **{f"shift_ev_by_element_{symbol}": shift for symbol, shift in shifts(pairs, by_element).items()},
-    }
+    return {"audited": len(ends), **of_one(audited.values(), "auditor"), **of_both(pairs)}
 
 
 def _within(initial: Mapping[str, Crystal], ends: Mapping[str, End], rules: Rules) -> dict[str, End]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.anions import CLASSES, class_of
-from benchmark.scale_shift import Shares, by_anion, by_element, fitted, left_over
-from hull.entries import Formula
+from benchmark.anions import ANIONS, CLASSES, class_of
+from benchmark.scale_shift import MP2020, by_anion, by_element, fitted, left_over, shift_of
+from hull.entries import SYMBOLS, Formula
 
 Figures = dict[str, float]
 Energies = NDArray[np.float64]
@@ -19,28 +19,24 @@ BELOW_REFERENCE = (0.005, 0.01, 0.02, 0.05, 0.1)  # eV/atom
 FORMATION = (-3.0, -4.0, -4.5, -5.0)
 ON_ARRIVAL = (-0.2, -0.3, -0.4, -0.5, -0.6, -0.8)
 APART = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-WAYS: Mapping[str, Shares | None] = {"plain": None, "by_anion": by_anion, "by_element": by_element}
-
-_APART_BY = {
+WAYS = {
     "plain": "as they are",
-    "by_anion": "less a shift by the anion, fitted without the formula",
-    "by_element": "less a shift by the elements, fitted without the formula",
+    "corrected": "less MP2020's correction of the anion",
+    "fitted": "less MP2020's correction and a shift by the elements, fitted without the formula",
 }
+
 _IN_A_CLASS = {
     "crystals": "crystals that judge and auditor both take",
-    **{f"median_ev_per_atom_{way}": f"eV/atom: median of judge - auditor, {text}" for way, text in _APART_BY.items()},
-    **{
-        f"median_abs_ev_per_atom_{way}": f"eV/atom: median of |judge - auditor|, {text}"
-        for way, text in _APART_BY.items()
-    },
+    **{f"median_ev_per_atom_{way}": f"eV/atom: median of judge - auditor, {text}" for way, text in WAYS.items()},
+    **{f"median_abs_ev_per_atom_{way}": f"eV/atom: median of |judge - auditor|, {text}" for way, text in WAYS.items()},
     **{
         f"share_apart_{limit:.2f}_{way}": f"share where judge and auditor differ by more than {limit:g} eV/atom, {text}"
-        for way, text in _APART_BY.items()
+        for way, text in WAYS.items()
         for limit in APART
     },
     **{
         f"share_lower_{limit:.2f}_{way}": f"share where the judge is lower by more than {limit:g} eV/atom, {text}"
-        for way, text in _APART_BY.items()
+        for way, text in WAYS.items()
         for limit in APART
     },
 }
@@ -63,6 +59,8 @@ MEANINGS = {
     "lowest_on_arrival_ev_per_atom": "eV/atom by which the hull is lowered at most, with its sign",
     **{f"share_on_arrival_below_{limit:g}": f"share of arrivals below {limit:g} eV/atom" for limit in ON_ARRIVAL},
     **{f"{name}_{group}": f"{text}; {group}" for group in ("all", *CLASSES) for name, text in _IN_A_CLASS.items()},
+    **{f"shift_ev_by_anion_{symbol}": f"eV an atom of the anion {symbol}, judge over auditor" for symbol in ANIONS},
+    **{f"shift_ev_by_element_{symbol}": f"eV an atom of {symbol}, the same beyond MP2020's" for symbol in SYMBOLS},
 }
 
 
@@ -101,35 +99,41 @@ def of_arrivals(distances: Sequence[float]) -> Figures:
 
 
 def of_both(finds: Sequence[Find]) -> Figures:
-    """How far judge and auditor are apart, as they are and less what the scales differ by, in all and by class."""
-    pairs = [
-        (find.formula, find.judge - find.auditor)
-        for find in finds
-        if find.judge is not None and find.auditor is not None
-    ]
-    if not pairs:
+    """How far judge and auditor are apart, as they are and less what the scales differ by, in all and by class.
+
+    Also the shifts: those by the anion alone are beside MP2020's, those by the elements beyond it.
+    """
+    formulas, plain = _differences(finds)
+    if not formulas:
         return {}
-    formulas = [formula for formula, _ in pairs]
-    plain = np.array([difference for _, difference in pairs])
-    ways = {way: plain if shares is None else left_over(formulas, plain, shares) for way, shares in WAYS.items()}
+    corrected = plain - [shift_of(formula, MP2020, by_anion) for formula in formulas]
+    ways = dict(zip(WAYS, (plain, corrected, left_over(formulas, corrected, by_element)), strict=True))
     classes = np.array([class_of(formula) for formula in formulas])
     groups = {"all": classes == classes, **{name: classes == name for name in CLASSES}}
     return {
-        f"{name}_{group}": value
-        for group, members in groups.items()
-        if members.any()
-        for name, value in _in_a_class({way: apart[members] for way, apart in ways.items()})
+        **{
+            f"{name}_{group}": value
+            for group, members in groups.items()
+            if members.any()
+            for name, value in _in_a_class({way: apart[members] for way, apart in ways.items()})
+        },
+        **_named("shift_ev_by_anion", fitted(formulas, plain, by_anion)),
+        **_named("shift_ev_by_element", fitted(formulas, corrected, by_element)),
     }
 
 
-def shifts(finds: Sequence[Find], shares: Shares) -> dict[str, float]:
-    """eV an atom of each symbol by which the judge's scale lies above the auditor's, fitted on all finds."""
+def _differences(finds: Iterable[Find]) -> tuple[list[Formula], Energies]:
+    """Formulas of those that both took, and judge - auditor, eV/atom."""
     pairs = [
         (find.formula, find.judge - find.auditor)
         for find in finds
         if find.judge is not None and find.auditor is not None
     ]
-    return fitted([formula for formula, _ in pairs], np.array([difference for _, difference in pairs]), shares)
+    return [formula for formula, _ in pairs], np.array([difference for _, difference in pairs])
+
+
+def _named(name: str, shifts: Mapping[str, float]) -> Figures:
+    return {f"{name}_{symbol}": shift for symbol, shift in shifts.items()}
 
 
 def _in_a_class(ways: Mapping[str, Energies]) -> Iterator[tuple[str, float]]:
