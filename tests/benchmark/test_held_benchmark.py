@@ -8,7 +8,7 @@ from pymatgen.io.cif import CifWriter
 
 from benchmark.__main__ import main
 from benchmark.cifs import Cif
-from benchmark.held import MEANINGS, MODEL, Plan, Side, WrongRelease, held
+from benchmark.held import MEANINGS, MODEL, Plan, Side, WrongRelease, held, measure
 from benchmark.held_arrivals import on_arrival
 from benchmark.held_relaxed import Cache, End, spread
 from benchmark.held_shares import Find, of_arrivals, of_both, of_one
@@ -207,6 +207,19 @@ def test_nothing_is_held_while_the_crystals_arrive(emt):
 
     assert len(distances) == 2  # the third is above the limit for formation energies
     assert max(distances) < -5
+
+
+@pytest.mark.slow
+@pytest.mark.potential
+def test_without_a_corpus_crystals_are_made(monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCHMARK_CIFS", str(tmp_path / "nothing.zip"))
+    monkeypatch.setenv("BENCHMARK_MODEL", str(tmp_path / "nothing"))
+
+    figures = measure(quick=True, full=False, say=lambda line: None)
+
+    assert figures["of_the_corpus"] == 0
+    assert 1 <= figures["finds"] <= figures["accepted"]
+    assert "audited" not in figures
 
 
 @pytest.mark.slow
