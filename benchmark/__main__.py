@@ -18,6 +18,7 @@ from benchmark.machine import machine, versions
 
 BENCHMARKS = {
     "batch": "benchmark.batch",
+    "held": "benchmark.held",
     "hull": "benchmark.hull",
     "match": "benchmark.match",
     "place": "benchmark.place",
@@ -30,9 +31,9 @@ SIZE_SUFFIX = re.compile(r"_(1e\d+)$")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0; argparse ends the process with 2 where the command line is not understood."""
     parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.list:
-        print(_listing())
+    options, others = parser.parse_known_args(arguments)
+    if options.list or options.help:
+        print(_listing() if options.list else _help(parser, options.name))
         return 0
     if options.name not in BENCHMARKS:
         asked = f"there is no benchmark {options.name!r}." if options.name else "which benchmark?"
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{options.name!r} is not part of this installation")
     started = time.perf_counter()
     module = importlib.import_module(BENCHMARKS[options.name])
-    figures: dict[str, float] = module.measure(quick=options.quick, full=options.full, say=_say)
+    own = vars(_own_parser(options.name).parse_args(others))
+    figures: dict[str, float] = module.measure(quick=options.quick, full=options.full, say=_say, **own)
     print(_table(figures, module))
     _say(f"measured in {time.perf_counter() - started:.0f} s")
     if options.json:
@@ -55,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure what the code costs. Speeds are in CPU time of one core unless their name says otherwise.",
         epilog="benchmarks:\n" + _listing(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
     )
+    parser.add_argument("-h", "--help", action="store_true", help="show this, and the options of NAME alone, and end")
     parser.add_argument("name", nargs="?", metavar="NAME", help="which benchmark: " + ", ".join(BENCHMARKS))
     parser.add_argument("--list", action="store_true", help="name the benchmarks and end")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write figures, machine and versions to FILE")
@@ -63,6 +67,23 @@ def _parser() -> argparse.ArgumentParser:
     extent.add_argument("--quick", action="store_true", help="small sizes, within a minute: for errors, not for speed")
     extent.add_argument("--full", action="store_true", help="the largest sizes, too")
     return parser
+
+
+def _own_parser(name: str) -> argparse.ArgumentParser:
+    """What a benchmark's ``add_options`` says of options that are not for all of them."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmark {name}", add_help=False)
+    getattr(importlib.import_module(BENCHMARKS[name]), "add_options", _add_none)(parser)
+    return parser
+
+
+def _add_none(parser: argparse.ArgumentParser) -> None:
+    """Most benchmarks have no options of their own."""
+
+
+def _help(parser: argparse.ArgumentParser, name: str | None) -> str:
+    """Of all benchmarks, and of one's own options where it is named."""
+    own = f"\n{_own_parser(name).format_help()}" if name in BENCHMARKS else ""
+    return parser.format_help() + own
 
 
 def _listing() -> str:

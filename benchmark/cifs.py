@@ -25,10 +25,11 @@ _SPECIAL = ((0.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.0, 0.0, 0.5), (0.5, 0.5, 0.0), 
 
 @dataclass(frozen=True, slots=True)
 class Cif:
-    """symmetric: with symmetry operations to expand; else it lists every site of its cell."""
+    """symmetric: with symmetry operations to expand; else it lists every site of its cell. name: of a corpus' file."""
 
     text: str
     symmetric: bool
+    name: str = ""
 
 
 def corpus(path: Path | None = None) -> list[Cif]:
@@ -38,8 +39,8 @@ def corpus(path: Path | None = None) -> list[Cif]:
         return []
     with zipfile.ZipFile(path) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".cif"))
-        texts = [archive.read(name).decode() for name in names]
-    return [Cif(text, _lists_operations(text)) for text in texts]
+        texts = {name: archive.read(name).decode() for name in names}
+    return [Cif(text, _lists_operations(text), name) for name, text in texts.items()]
 
 
 def made(count: int, seed: int = 0) -> list[Cif]:
