@@ -65,7 +65,7 @@ class Side:
         digest = scale_digest(scale_of(judge, SETTINGS))
         if self.elements.scale_digest != digest:
             raise WrongRelease(f"release {self.elements.name} is not on the scale of {judge.name} {judge.model}")
-        duty = Duty(judge=self.judge, model=self.model, settings=SETTINGS, weights_sha256=judge.weights_sha256)
+        duty = Duty(judge=self.judge, model=self.model, settings=SETTINGS, identity=judge.identity())
         return Job(duty=duty, scale_digest=digest), judge.elements
 
 

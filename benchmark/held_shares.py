@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.anions import ANIONS, CLASSES, class_of
-from benchmark.scale_shift import MP2020, by_anion, by_element, fitted, left_over, shift_of
+from benchmark.scale_shift import by_anion, by_element, fitted, left_over
 from hull.entries import SYMBOLS, Formula
+from validation.corrections import MP2020, correction_per_atom
 
 Figures = dict[str, float]
 Energies = NDArray[np.float64]
@@ -106,7 +107,7 @@ def of_both(finds: Sequence[Find]) -> Figures:
     formulas, plain = _differences(finds)
     if not formulas:
         return {}
-    corrected = plain - [shift_of(formula, MP2020, by_anion) for formula in formulas]
+    corrected = plain - [correction_per_atom(formula, MP2020) for formula in formulas]
     ways = dict(zip(WAYS, (plain, corrected, left_over(formulas, corrected, by_element)), strict=True))
     classes = np.array([class_of(formula) for formula in formulas])
     groups = {"all": classes == classes, **{name: classes == name for name in CLASSES}}

@@ -1,4 +1,4 @@
-"""How far two energy scales are apart by composition: published corrections, and shifts by robust least squares.
+"""How far two energy scales are apart by composition: shifts by robust least squares.
 
 Formation energies on two scales differ by more than the mistakes of their judges: the ones are of energies corrected
 for anions, the others are not, and pseudopotentials and elemental references differ. What is linear in the composition
@@ -15,20 +15,6 @@ from numpy.typing import NDArray
 from benchmark.anions import anion_of
 from hull.entries import Formula
 
-# eV an atom of the anion, as the Materials Project corrects energies: MP2020 (Wang et al., Sci. Rep. 11, 15496, 2021),
-# from pymatgen's MP2020Compatibility.yaml; oxygen's is that of oxides. CHGNet learned energies so corrected.
-MP2020 = {
-    "O": -0.687,
-    "F": -0.462,
-    "Cl": -0.614,
-    "Br": -0.534,
-    "I": -0.379,
-    "N": -0.361,
-    "S": -0.503,
-    "Se": -0.472,
-    "Te": -0.422,
-    "Sb": -0.192,
-}
 HUBER_EV_PER_ATOM = 0.05  # beyond it a difference pulls by its sign alone
 RIDGE = 0.03  # as if this many atoms of each element had shown no shift: an element seen once or twice has a small one
 _ROUNDS = 100

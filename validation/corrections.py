@@ -12,25 +12,28 @@ from typing import Any
 
 from hull.entries import ATOMIC_NUMBER, Formula
 
-# Materials Project 2020, eV per atom of the anion: A. Wang et al., Sci. Rep. 11, 15496 (2021). The most electronegative
-# first: that one is the anion of a compound. The mixing of GGA and GGA+U, corrected there as well, is no shift of one
-# number an element against plain GGA, and stays.
-_MP2020 = {
-    "F": -0.462,
-    "O": -0.687,
-    "Cl": -0.614,
-    "N": -0.361,
-    "Br": -0.534,
-    "I": -0.379,
-    "S": -0.503,
-    "Se": -0.472,
-    "H": -0.179,
-    "Te": -0.422,
-    "Sb": -0.192,
+# Materials Project 2020, eV per atom of the anion, by its atomic number: A. Wang et al., Sci. Rep. 11, 15496 (2021).
+# The most electronegative first: that one is the anion of a compound. The mixing of GGA and GGA+U, corrected there as
+# well, is no shift of one number an element against plain GGA, and stays.
+MP2020: Mapping[int, float] = {
+    ATOMIC_NUMBER[symbol]: correction
+    for symbol, correction in {
+        "F": -0.462,
+        "O": -0.687,
+        "Cl": -0.614,
+        "N": -0.361,
+        "Br": -0.534,
+        "I": -0.379,
+        "S": -0.503,
+        "Se": -0.472,
+        "H": -0.179,
+        "Te": -0.422,
+        "Sb": -0.192,
+    }.items()
 }
-_LEARNED: Mapping[str, Mapping[str, float]] = {  # by the weights' SHA-256; CHGNet's r2scan weights learned plain r2SCAN
-    "27f12f6d42174d159bb65eb013a6400b643dce65634a8b95a3e3bd0b7ffb20c4": _MP2020,  # CHGNet 0.3.0
-    "07acf4b0c2654db67ae2fd077ff9b4d8a9e54dc31aa5a5ee191cba8069b8389b": _MP2020,  # CHGNet 0.2.0
+_LEARNED: Mapping[str, Mapping[int, float]] = {  # by the weights' SHA-256; CHGNet's r2scan weights learned plain r2SCAN
+    "27f12f6d42174d159bb65eb013a6400b643dce65634a8b95a3e3bd0b7ffb20c4": MP2020,  # CHGNet 0.3.0
+    "07acf4b0c2654db67ae2fd077ff9b4d8a9e54dc31aa5a5ee191cba8069b8389b": MP2020,  # CHGNet 0.2.0
 }
 _NONE: Mapping[int, float] = MappingProxyType({})
 
@@ -40,8 +43,7 @@ def corrections_of(scale: Mapping[str, Any]) -> Mapping[int, float]:
 
     scale: its identity.
     """
-    learned = _LEARNED.get(str(scale.get("weights_sha256")), {})
-    return {ATOMIC_NUMBER[symbol]: correction for symbol, correction in learned.items()} or _NONE
+    return _LEARNED.get(str(scale.get("weights_sha256")), _NONE)
 
 
 def correction_per_atom(formula: Formula, corrections: Mapping[int, float]) -> float:

@@ -12,10 +12,10 @@ from benchmark.held import MEANINGS, MODEL, Plan, Side, WrongRelease, held, meas
 from benchmark.held_arrivals import on_arrival
 from benchmark.held_relaxed import Cache, End, spread
 from benchmark.held_shares import Find, of_arrivals, of_both, of_one
-from benchmark.scale_shift import MP2020, by_anion, shift_of
-from hull.entries import Formula
+from hull.entries import ATOMIC_NUMBER, Formula
 from hull.reference import Coverage, Release
 from tests.releases import emt_release
+from validation.corrections import MP2020, correction_per_atom
 from validation.crystal import Crystal
 from validation.potentials import load_judge
 from validation.references import reference_phase
@@ -186,7 +186,7 @@ def test_without_a_single_arrival_there_are_no_shares():
 def test_what_scales_differ_by_holds_all_oxides_as_they_are_and_none_less_the_shift():
     metals = ("Li", "Na", "K", "Mg", "Ca", "Sr", "Ba", "Zn", "Al", "Ti", "Zr", "La")
     formulas = [Formula.parse(f"{metal}{amount}") for metal in metals for amount in ("O", "O2", "S")]
-    finds = [Find(formula=one, judge=-2.0 + shift_of(one, MP2020, by_anion), auditor=-2.0) for one in formulas]
+    finds = [Find(formula=one, judge=-2.0 + correction_per_atom(one, MP2020), auditor=-2.0) for one in formulas]
 
     figures = of_both(finds)
 
@@ -196,7 +196,7 @@ def test_what_scales_differ_by_holds_all_oxides_as_they_are_and_none_less_the_sh
     assert figures["share_lower_0.20_plain_oxides"] == 1
     assert figures["median_ev_per_atom_plain_oxides"] < -0.3
     assert figures["median_ev_per_atom_corrected_oxides"] == pytest.approx(0, abs=1e-9)
-    assert figures["shift_ev_by_anion_O"] == pytest.approx(MP2020["O"], abs=0.02)
+    assert figures["shift_ev_by_anion_O"] == pytest.approx(MP2020[ATOMIC_NUMBER["O"]], abs=0.02)
     assert figures["shift_ev_by_element_O"] == pytest.approx(0, abs=1e-9)
 
 
