@@ -24,7 +24,7 @@ from validation.verdicts import Arrival, Change, LogItem, Outcome, Verdict, text
 
 __all__ = ["Arrival", "Change", "Fold", "KeptPhase", "LogItem", "Memory", "Outcome", "Verdict"]
 
-_FULL_ONLY = 3  # version of the rules since which deep arrivals are held against a full release only
+_BY_COMPOUNDS = 3  # version of the rules since which it counts what the hull beneath a deep arrival is made of
 _ROUNDING_EV = 1e-6  # eV/atom, far above that of a hull
 
 
@@ -181,16 +181,28 @@ class Fold:
             limit = rules.held_formation_energy_ev_per_atom
             return f"its formation energy is {formation:.3f} eV/atom (limit {limit:g}); an organiser looks at it"
         depth = rules.held_on_arrival_ev_per_atom
-        if self._knows_most() and on_arrival is not None and on_arrival < depth:
+        if on_arrival is not None and on_arrival < depth and self._is_suspicious(arrival.formula, position):
             return f"it lowers the hull by {-on_arrival:.3f} eV/atom (limit {-depth:g}); an organiser looks at it"
         return self._objection(arrival, formation, position)
 
-    def _knows_most(self) -> bool:
-        """Whether what lowers the hull by much is suspicious. Where the release lacks most compounds, good ones do: a
-        quarter of real crystals against prototypes, nearly all against elements. Rules before version 3 held those of
-        the quarter."""
+    def _is_suspicious(self, formula: Formula, position: Position) -> bool:
+        """Of what lowers the hull by much. Where a hull lacks most compounds, good ones do: against prototypes a
+        quarter of real crystals, but none where the hull beneath them is of compounds alone.
+        """
         coverage = self.grounds.coverage
-        return coverage is Coverage.FULL or (coverage is Coverage.PROTOTYPES and self.rules.version < _FULL_ONLY)
+        if self.rules.version < _BY_COMPOUNDS:
+            return coverage is not Coverage.ELEMENTS
+        return coverage is Coverage.FULL or self._is_among_compounds(formula, position)
+
+    def _is_among_compounds(self, formula: Formula, position: Position) -> bool:
+        """Whether the hull beneath is of compounds alone, or of its own composition; else an element stands there for
+        compounds that nobody has found yet."""
+        on_arrival, others = position.e_above_hull_on_arrival, position.decomposition_energy
+        if on_arrival is None or others is None:  # an element has a rule of its own
+            return False
+        points = (self.hull.point(Formula.parse(element)) for element in formula.elements)
+        corners = {point.lowest_entry for point in points if point is not None}
+        return on_arrival > others or not any(number in corners for number, _ in position.decomposition)
 
     def _objection(self, arrival: Arrival, formation: float, position: Position) -> str:
         """What its auditors have against a find that is stable, or a duplicate that makes its phase so."""

@@ -284,6 +284,23 @@ def test_a_deep_find_is_held_where_the_release_knows_most_compounds(
     assert bool(outcome.sentence) is (verdict is Verdict.HELD)
 
 
+@pytest.mark.parametrize("coverage", [Coverage.ELEMENTS, Coverage.PROTOTYPES])
+def test_a_deep_find_is_held_where_the_hull_beneath_it_is_of_compounds_alone(coverage: Coverage) -> None:
+    """ClNa3 between NaCl and Na lies on an element; Cl2KNa lies between NaCl and KCl, and NaCl on itself."""
+    between = _release(coverage, compounds=[("ClNa", -1.6), ("ClK", -1.6)])
+
+    deep = Fold.on(between, RULES).place(_arrival(1, -2.2, formula="Cl2KNa"))
+    on_an_element = Fold.on(between, RULES).place(_arrival(1, -2.0, formula="ClNa3"))
+    on_itself = Fold.on(between, RULES).place(_arrival(1, -2.2, crystal=_other_crystal))
+    shallow = Fold.on(between, RULES).place(_arrival(1, -1.9, formula="Cl2KNa"))
+
+    assert deep.verdict is Verdict.HELD
+    assert "it lowers the hull by 0.600 eV/atom (limit 0.5)" in deep.sentence
+    assert on_an_element.verdict is Verdict.STABLE
+    assert on_itself.verdict is Verdict.HELD
+    assert shallow.verdict is Verdict.STABLE
+
+
 def test_an_absurd_formation_energy_is_held_on_any_release(fold: Fold) -> None:
     assert fold.place(_arrival(1, -7.0)).verdict is Verdict.HELD
 
