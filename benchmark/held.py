@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.cifs import Cif, corpus, made
-from benchmark.held_arrivals import on_arrival
+from benchmark.held_arrivals import Arrived, on_arrival
 from benchmark.held_relaxed import Cache, End, Job, Say, accepted, relaxed, spread
 from benchmark.held_shares import MEANINGS as OF_SHARES
 from benchmark.held_shares import Figures, Find, of_arrivals, of_both, of_one
@@ -181,7 +181,7 @@ def _formation_energies(finds: Mapping[str, End], release: Release) -> dict[str,
     }
 
 
-def _arrivals(finds: Mapping[str, End], release: Release, job: Job, rules: Rules) -> list[float]:
+def _arrivals(finds: Mapping[str, End], release: Release, job: Job, rules: Rules) -> list[Arrived]:
     if release.scale_digest != job.scale_digest:
         raise WrongRelease(f"release {release.name} is not on the scale of {job.duty.judge} {job.duty.model}")
     return list(on_arrival([(end.crystal, end.energy) for end in finds.values()], release, rules))

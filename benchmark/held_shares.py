@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.anions import ANIONS, CLASSES, class_of
+from benchmark.held_arrivals import Arrived
 from benchmark.scale_shift import by_anion, by_element, fitted, left_over
 from hull.entries import SYMBOLS, Formula
 from validation.corrections import MP2020, correction_per_atom
@@ -54,11 +55,18 @@ _OF_ONE = {
         for limit in FORMATION
     },
 }
-MEANINGS = {
-    **{f"{name}_{who}": f"{text}, by the {who}" for who in ("judge", "auditor") for name, text in _OF_ONE.items()},
+_ON_ARRIVAL = {
     "placed": "crystals that arrive and are placed, duplicates included",
     "lowest_on_arrival_ev_per_atom": "eV/atom by which the hull is lowered at most, with its sign",
     **{f"share_on_arrival_below_{limit:g}": f"share of arrivals below {limit:g} eV/atom" for limit in ON_ARRIVAL},
+}
+MEANINGS = {
+    **{f"{name}_{who}": f"{text}, by the {who}" for who in ("judge", "auditor") for name, text in _OF_ONE.items()},
+    **{
+        f"{name}{which}": f"{text}{said}"
+        for which, said in (("", ""), ("_among_compounds", ", where the hull is of compounds alone"))
+        for name, text in _ON_ARRIVAL.items()
+    },
     **{f"{name}_{group}": f"{text}; {group}" for group in ("all", *CLASSES) for name, text in _IN_A_CLASS.items()},
     **{f"shift_ev_by_anion_{symbol}": f"eV an atom of the anion {symbol}, judge over auditor" for symbol in ANIONS},
     **{f"shift_ev_by_element_{symbol}": f"eV an atom of {symbol}, the same beyond MP2020's" for symbol in SYMBOLS},
@@ -89,14 +97,18 @@ def of_one(finds: Iterable[tuple[Formula, float | None]], who: str) -> Figures:
     return {f"{name}_{who}": value for name, value in figures.items()}
 
 
-def of_arrivals(distances: Sequence[float]) -> Figures:
-    """distances: eV/atom to the hull on arrival, signed."""
-    energies = np.array(distances)
-    return {
-        "placed": len(energies),
-        **_lowest("lowest_on_arrival_ev_per_atom", energies),
-        **_shares_below("share_on_arrival_below", energies, {limit: limit for limit in ON_ARRIVAL}),
-    }
+def of_arrivals(arrived: Sequence[Arrived]) -> Figures:
+    """Of all that were placed, and of those among compounds."""
+    figures: Figures = {}
+    for which, some in (("", arrived), ("_among_compounds", [one for one in arrived if one.among_compounds])):
+        energies = np.array([one.distance for one in some])
+        found = {
+            "placed": len(energies),
+            **_lowest("lowest_on_arrival_ev_per_atom", energies),
+            **_shares_below("share_on_arrival_below", energies, {limit: limit for limit in ON_ARRIVAL}),
+        }
+        figures |= {f"{name}{which}": value for name, value in found.items()}
+    return figures
 
 
 def of_both(finds: Sequence[Find]) -> Figures:

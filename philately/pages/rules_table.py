@@ -78,8 +78,8 @@ def _placement(rules: Rules) -> Rows:
             f"below an element's reference by more than {rules.held_below_reference_ev_per_atom:g} eV/atom, formation "
             f"energy below {rules.held_formation_energy_ev_per_atom:g} eV/atom, or on arrival below "
             f"{rules.held_on_arrival_ev_per_atom:g} eV/atom from the hull (not where an element is part of the hull "
-            "beneath, unless the release is full); where the season has auditors, a formation energy that differs from an auditor's by more than "
-            f"{rules.held_auditor_difference_ev_per_atom:g} eV/atom, corrections of anions aside",
+            "beneath, unless the release is full); where the season has auditors, a formation energy that differs from "
+            f"an auditor's by more than {rules.held_auditor_difference_ev_per_atom:g} eV/atom, corrections aside",
         ),
     ]
 

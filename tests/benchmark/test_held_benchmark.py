@@ -9,7 +9,7 @@ from pymatgen.io.cif import CifWriter
 from benchmark.__main__ import main
 from benchmark.cifs import Cif
 from benchmark.held import MEANINGS, MODEL, Plan, Side, WrongRelease, held, measure
-from benchmark.held_arrivals import on_arrival
+from benchmark.held_arrivals import Arrived, on_arrival
 from benchmark.held_relaxed import Cache, End, spread
 from benchmark.held_shares import Find, of_arrivals, of_both, of_one
 from hull.entries import ATOMIC_NUMBER, Formula
@@ -25,6 +25,7 @@ from validation.rules import RelaxationSettings, Rules
 ELEMENTS = ("Cu", "Ni", "Pt")
 NUMBERS = {"Cu": 29, "Ni": 28, "Pt": 78}
 ALLOYS = (("Cu", "Pt"), ("Ni", "Pt"), ("Cu", "Ni"))  # by EMT -0.10, -0.14 and 0.07 eV/atom
+FCC = [(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]
 REPRODUCED_EV_PER_ATOM = 2e-3
 
 
@@ -172,15 +173,18 @@ def test_shares_of_one_scale_are_of_formation_energies_and_of_elements_below_the
     assert figures["lowest_formation_ev_per_atom_judge"] == -5.5
 
 
-def test_shares_on_arrival_are_of_all_that_were_placed():
-    figures = of_arrivals([-0.7, -0.35, 0.0, 0.05])
+def test_shares_on_arrival_are_of_all_that_were_placed_and_of_those_among_compounds():
+    figures = of_arrivals([Arrived(-0.7, False), Arrived(-0.35, True), Arrived(0.0, True), Arrived(0.05, False)])
 
     assert figures["share_on_arrival_below_-0.3"] == 0.5
     assert figures["share_on_arrival_below_-0.5"] == 0.25
+    assert figures["placed_among_compounds"] == 2
+    assert figures["share_on_arrival_below_-0.3_among_compounds"] == 0.5
+    assert figures["share_on_arrival_below_-0.5_among_compounds"] == 0
 
 
 def test_without_a_single_arrival_there_are_no_shares():
-    assert of_arrivals([]) == {"placed": 0}
+    assert of_arrivals([]) == {"placed": 0, "placed_among_compounds": 0}
 
 
 def test_what_scales_differ_by_holds_all_oxides_as_they_are_and_none_less_the_shift():
@@ -203,10 +207,20 @@ def test_what_scales_differ_by_holds_all_oxides_as_they_are_and_none_less_the_sh
 def test_nothing_is_held_while_the_crystals_arrive(emt):
     deep = [(alloy("Ni", "Pt"), -10.0), (alloy("Cu", "Ni"), -12.0), (alloy("Cu", "Pt"), 10.0)]
 
-    distances = list(on_arrival(deep, emt.elements, Rules()))
+    arrived = list(on_arrival(deep, emt.elements, Rules()))
 
-    assert len(distances) == 2  # the third is above the limit for formation energies
-    assert max(distances) < -5
+    assert len(arrived) == 2  # the third is above the limit for formation energies
+    assert max(one.distance for one in arrived) < -5
+
+
+def test_among_compounds_is_what_no_element_competes_with(emt):
+    release = with_an_alloy(emt.elements)
+    richer = Crystal.of(np.eye(3) * 3.8, FCC, [29, 29, 29, 78])
+    energy = release.phases[-1].energy_per_atom
+
+    arrived = list(on_arrival([(alloy("Cu", "Pt", 3.3), energy - 0.5), (richer, energy - 0.6)], release, Rules()))
+
+    assert [one.among_compounds for one in arrived] == [True, False]  # CuPt is there, Cu3Pt lies between it and copper
 
 
 @pytest.mark.slow
