@@ -41,6 +41,8 @@ TEXTS = {
 @pytest.fixture(autouse=True)
 def _cold():
     place._warm = None
+    yield
+    judge_of.cache_clear()  # the second judge's scale has a number that another test's may have
 
 
 @pytest.fixture(scope="session")
