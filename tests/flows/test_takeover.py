@@ -107,7 +107,9 @@ def _wait_until_stopped(process: subprocess.Popen[bytes]) -> None:
 
 
 # in the middle of its third chunk; in its second transaction
-@pytest.mark.parametrize("stop_itself", [("computing", 2 * CHUNK + 3), ("writing", 2)])
+@pytest.mark.parametrize(
+    "stop_itself", [("computing", 2 * CHUNK + 3), pytest.param(("writing", 2), marks=pytest.mark.slow)]
+)
 def test_a_second_sequencer_goes_on_within_the_lease_of_one_that_was_killed(surroundings, undisturbed, stop_itself):
     first = surroundings.start("stop_itself", *map(str, stop_itself))
     _wait_until_stopped(first)
@@ -122,6 +124,7 @@ def test_a_second_sequencer_goes_on_within_the_lease_of_one_that_was_killed(surr
     assert surroundings.result() == undisturbed
 
 
+@pytest.mark.parametrize("surroundings", [pytest.param("sqlite", marks=pytest.mark.slow), "postgresql"], indirect=True)
 def test_one_that_was_suspended_and_wakes_up_after_it_lost_the_lock_commits_nothing(surroundings, undisturbed):
     first = surroundings.start("stop_itself", "computing", str(2 * CHUNK + 3))
     _wait_until_stopped(first)
@@ -146,6 +149,7 @@ def test_one_that_was_suspended_inside_its_transaction_is_shut_out_by_the_server
     assert surroundings.result() == undisturbed
 
 
+@pytest.mark.parametrize("surroundings", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True)
 def test_an_audit_finds_nothing_at_whatever_moment_of_placing_it_reads(surroundings):
     surroundings.environment["PLACE_CHUNK"] = "1"
 
