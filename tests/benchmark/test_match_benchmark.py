@@ -12,6 +12,8 @@ from validation.fingerprint import Fingerprint
 from validation.matching import find_duplicates
 from validation.reduction import primitive
 
+pytestmark = pytest.mark.slow  # two databases are filled and searched: a minute of CI
+
 # By the number of layers: International Tables for Crystallography C, 9.2.1.
 POLYTYPES = {2: 1, 3: 1, 4: 1, 5: 1, 6: 2, 7: 3, 8: 6, 9: 7, 10: 16, 11: 21, 12: 43}
 
