@@ -193,9 +193,10 @@ class InHand:
     def _take(self, number: int, helping: list[int]) -> None:
         held = self._queues[number]
         taken = held.take(helping)
-        facts = relaxations.known_facts(self._scale.pk, {held.queue.initial_hash(row) for row in taken})
+        hashes = {row.pk: held.queue.initial_hash(row) for row in taken}
+        facts = relaxations.known_facts(self._scale.pk, hashes.values())
         for row in taken:
-            fact = facts.get(held.queue.initial_hash(row))
+            fact = facts.get(hashes[row.pk])
             if fact is not None:
                 held.end(row.pk, fact, self._provenance)
                 continue

@@ -15,6 +15,7 @@ from validation.relaxation import Stopped
 from validation.rules import Rules
 
 _ASKED = 2000  # structures a statement
+_FINAL = (OpinionState.GIVEN, OpinionState.SET_ASIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def heard_of(run: Run, relaxations: Collection[int]) -> dict[int, dict[str, Hear
     heard: dict[int, dict[str, Heard]] = {}
     if not scales:
         return heard
-    final = Opinion.objects.filter(scale__in=scales, state__in=[OpinionState.GIVEN, OpinionState.SET_ASIDE])
+    final = Opinion.objects.filter(scale__in=scales, state__in=_FINAL)
     wanted = list(relaxations)
     for start in range(0, len(wanted), _ASKED):
         some = final.filter(relaxation__in=wanted[start : start + _ASKED])
@@ -123,7 +124,7 @@ def _row(
         return OpinionRow(auditor.name, note=f"no reference for {', '.join(auditor.grounds.missing(formula))}")
     if opinion is None:
         return OpinionRow(auditor.name)
-    if opinion.state not in (OpinionState.GIVEN, OpinionState.SET_ASIDE):
+    if opinion.state not in _FINAL:
         return OpinionRow(auditor.name, note="asked, not heard yet")
     heard = heard_in(opinion)
     formation = auditor.formation_energy_per_atom(formula, heard)

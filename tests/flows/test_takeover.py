@@ -17,7 +17,7 @@ from servers import postgres_database
 SEQUENCER = Path(__file__).with_name("sequencer.py")
 COUNT, CHUNK = 40, 8
 LEASE_S = 2.0
-PLACING_S = 25.0  # for a cold process to take the run up and place everything, on a machine that is busy
+PLACING_S = 8.0  # for a cold process to take the run up and place everything, on a machine that is busy
 
 
 class Surroundings:

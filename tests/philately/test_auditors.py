@@ -90,6 +90,14 @@ def _hear(season):
             pass
 
 
+def _judge(season, user, texts=TEXTS):
+    """All three phases, its auditors heard."""
+    _submit(season, user, texts)
+    place_all(season)
+    _hear(season)
+    place_all(season)
+
+
 def test_a_stable_find_waits_for_its_auditor_with_all_that_come_after_and_what_comes_before_is_placed(
     audited, participant
 ):
@@ -139,10 +147,7 @@ def test_what_was_heard_rings_for_the_sequencer(audited, participant, django_cap
 
 def test_a_find_that_the_auditor_sees_otherwise_is_held_outside_hull_and_points(audited, participant):
     season = audited(held_auditor_difference_ev_per_atom=1e-6)
-    _submit(season, participant.user)
-    place_all(season)
-    _hear(season)
-    place_all(season)
+    _judge(season, participant.user)
 
     held = _placements(season)["AuCu3"]
 
@@ -287,10 +292,7 @@ def test_a_run_without_auditors_can_be_had(audited, participant):
 
 def test_a_verdict_that_an_auditor_had_a_say_in_replays_the_same(audited, participant):
     season = audited(held_auditor_difference_ev_per_atom=1e-6)
-    _submit(season, participant.user)
-    place_all(season)
-    _hear(season)
-    place_all(season)
+    _judge(season, participant.user)
 
     for candidate in Candidate.objects.filter(season=season):
         assert replay(candidate).differences == ()
@@ -328,10 +330,7 @@ def test_a_season_is_opened_with_auditors_by_a_command(season, second, capsys):
 def heard(audited, participant):
     """A season with finds that its auditor agrees with."""
     season = audited()
-    _submit(season, participant.user)
-    place_all(season)
-    _hear(season)
-    place_all(season)
+    _judge(season, participant.user)
     return season
 
 
@@ -383,10 +382,7 @@ def test_the_stable_page_takes_as_many_queries_for_more_opinions(audited, partic
     season = audited()
     counts = []
     for texts in ({"a.cif": TEXTS["Cu3Au.cif"]}, TEXTS):
-        _submit(season, participant.user, texts)
-        place_all(season)
-        _hear(season)
-        place_all(season)
+        _judge(season, participant.user, texts)
         season.refresh_from_db()
         vertices_of(Release.objects.get(name="second elements").pk)  # kept by a process
         with CaptureQueriesContext(connection) as queries:
