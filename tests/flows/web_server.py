@@ -53,7 +53,7 @@ class WebServer:
 
     def _answers(self) -> bool:
         try:
-            return requests.get(f"{self.address}/healthz", timeout=5).ok
+            return requests.get(f"{self.address}/readyz", timeout=5).ok
         except requests.RequestException:
             return False
 
