@@ -18,7 +18,7 @@ from pythonjsonlogger.json import JsonFormatter
 # What a record may be about, in the order in which it is written; anything else in ``extra`` stays out of the log.
 IDS = (
     *("season", "batch", "shard", "candidate", "run", "scale", "dry_run", "opinion", "lock"),
-    *("task", "task_name", "request"),
+    *("task", "task_name", "request_id"),
 )
 LIMIT = 8000  # characters of a message, and of a traceback: texts of strangers are quoted in errors
 

@@ -41,7 +41,7 @@ class Watched:
         given = request.headers.get(ID_HEADER, "")
         request_id = given if _OURS.fullmatch(given) else uuid4().hex
         began = time.perf_counter()
-        with about(request=request_id):
+        with about(request_id=request_id):
             response = self._get_response(request)
             seconds = time.perf_counter() - began
             view = request.resolver_match.view_name if request.resolver_match else ""

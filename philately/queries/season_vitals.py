@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any
 
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Now
 from prometheus_client import Metric
 
@@ -24,6 +24,11 @@ _UNPLACED = (*_OPEN, S.RELAXED)
 
 def seasons_now() -> list[Season]:
     """One statement."""
+    return list(with_figures())
+
+
+def with_figures() -> QuerySet[Season]:
+    """Seasons with what is counted of each and the ends of its queues, all of it looked up in indexes."""
     mine = Candidate.objects.filter(season=OuterRef("pk"))
     unplaced = mine.filter(arrival__gt=Coalesce(OuterRef("official_run__placed_to"), 0))
     uploaded = Batch.objects.filter(season=OuterRef("pk"), state=BatchState.UPLOADED)
@@ -43,7 +48,7 @@ def seasons_now() -> list[Season]:
             for name in ("finished_at", "n_differences", "placed_to", "log_position")
         },
     }
-    return list(Season.objects.select_related("official_run").annotate(**columns).order_by("pk"))
+    return Season.objects.select_related("official_run").annotate(**columns).order_by("pk")
 
 
 def of_seasons(seasons: list[Season]) -> list[Metric]:
