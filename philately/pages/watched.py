@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
-from prometheus_client import CollectorRegistry, Histogram, Metric, ProcessCollector
+from prometheus_client import CollectorRegistry, Histogram, Metric, ProcessCollector, disable_created_metrics
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from philately.logs import about
@@ -19,6 +19,7 @@ ID_HEADER = "X-Request-ID"
 _OURS = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, which nobody asks for
 _registry = CollectorRegistry()
 _seconds = Histogram(
     "philately_http_request_duration_seconds",
