@@ -3,6 +3,7 @@
 The defaults run the whole platform on one machine: SQLite, Celery on the filesystem broker, local files, loopback only.
 """
 
+import logging
 import os
 import secrets
 from pathlib import Path
@@ -209,3 +210,4 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
 }
+logging.captureWarnings(True)  # which are lines of the log then, too

@@ -193,12 +193,16 @@ def _release(batch: Batch, stored: shards.Stored, rows: list[shards.Row], hold: 
     with transaction.atomic():
         hold.confirm()
         shard = Shard.objects.create(batch=batch, number=stored.number, stored_as=stored_as, sha256=stored.sha256)
-        _insert(shard, rows)
+        keys = _insert(shard, rows)
         Batch.objects.filter(pk=batch.pk).update(state=state, attempts=0)
         ring("parse", shard.pk, queue="parse")
+    if log.isEnabledFor(logging.DEBUG):
+        for key, row in zip(keys, rows, strict=True):
+            log.debug("candidate %s is %s", key, _state(row), extra={"candidate": key, "shard": shard.pk})
 
 
-def _insert(shard: Shard, rows: list[shards.Row]) -> None:
+def _insert(shard: Shard, rows: list[shards.Row]) -> list[int]:
+    """Keys of the candidates."""
     season_id, batch_id = shard.batch.season_id, shard.batch_id
     Season.objects.filter(pk=season_id).update(next_arrival=F("next_arrival") + len(rows))
     first = Season.objects.values_list("next_arrival", flat=True).get(pk=season_id) - len(rows)
@@ -221,6 +225,7 @@ def _insert(shard: Shard, rows: list[shards.Row]) -> None:
             for _, (key, row) in numbered
         ],
     )
+    return keys
 
 
 def _state(row: shards.Row) -> str:
