@@ -37,6 +37,7 @@ def parse_shard(shard_id: int) -> bool:
             log.warning("shard %s was taken over by another worker", shard.pk)
             return True
         _tell(shard, results)
+    with about(shard=None):  # whose turn it is, in whichever shard
         twins.settle(shard.batch.season_id)
     return True
 
@@ -47,9 +48,7 @@ def _tell(shard: Shard, results: _Results) -> None:
     n_failed = sum(read.fault is not None for _, read in results)
     arrivals = f"arrivals {results[0][0].arrival} to {results[-1][0].arrival}" if results else "no arrivals"
     told = (len(results) - n_rejected - n_failed, n_rejected, n_failed)
-    log.info(
-        "shard %s of batch %s is read, %s: %s pass, %s rejected, %s failed", shard.pk, shard.batch_id, arrivals, *told
-    )
+    log.info("shard %s is read, %s: %s pass, %s rejected, %s failed", shard.pk, arrivals, *told)
     if log.isEnabledFor(logging.DEBUG):
         for candidate, read in results:
             verdict = "rejected" if read.rejection else "failed" if read.fault else "read"

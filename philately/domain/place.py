@@ -187,9 +187,7 @@ def _place_turn(run: Run, turn: Turn, hold: Held, *, official: bool) -> tuple[in
 def _tell(run: Run, turn: Turn, placed: Sequence[Placed]) -> None:
     """A line a chunk, and one a structure for whoever wants them all."""
     first = min((one.arrival for one in (*turn.waiting, *turn.left_out)), default=turn.passed_to)
-    log.info(
-        "%s: %s placed, arrivals %s to %s, log position %s", run, len(placed), first, turn.passed_to, run.log_position
-    )
+    log.info("%s placed, arrivals %s to %s, log position %s", len(placed), first, turn.passed_to, run.log_position)
     if log.isEnabledFor(logging.DEBUG):
         for arrival, outcome, _ in placed:
             told = {"candidate": arrival.candidate}

@@ -45,10 +45,10 @@ class Watched:
         with about(request_id=request_id):
             response = self._get_response(request)
             seconds = time.perf_counter() - began
-            view = request.resolver_match.view_name if request.resolver_match else ""
+            view = request.resolver_match.view_name if request.resolver_match else "none"
             method = request.method if request.method in _METHODS else "other"
-            _seconds.labels(view or "none", method, str(response.status_code)).observe(seconds)
-            log.debug("%s %s: %s in %.3f s", method, request.path, response.status_code, seconds)
+            _seconds.labels(view, method, str(response.status_code)).observe(seconds)
+            log.debug("%s %s: %s in %.3f s", method, view, response.status_code, seconds)  # an address may be a secret
         response.headers[ID_HEADER] = request_id
         return response
 

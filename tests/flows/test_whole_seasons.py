@@ -75,7 +75,9 @@ def test_the_log_of_all_processes_is_json_and_tells_each_structures_way(undistur
     arrivals = [row[0] for row in undisturbed(COUNT)["candidates"]]
 
     lines = (undisturbed_in(COUNT) / "log").read_text().splitlines()
-    records = [json.loads(line) for line in lines if line != "stopped"]
+    records = [json.loads(line) for line in lines if line.startswith("{")]
+    others = {line for line in lines if not line.startswith("{")}
+    assert others <= {"", "stopped", "worker: Warm shutdown (MainProcess)"}, "what up and Celery say on standard output"
     ways: dict[int, list[str]] = {}
     for record in sorted(records, key=itemgetter("time")):
         if "candidate" in record and record["level"] == "DEBUG":
