@@ -1,14 +1,18 @@
 """The Celery application and the doorbell: a message says that there may be work, the database says what."""
 
 import logging
+import logging.config
 import os
 import tempfile
 
 from celery import Celery
+from celery.signals import setup_logging
 from django.conf import settings
 from django.db import transaction
 from kombu import Queue
 from kombu.exceptions import OperationalError
+
+from philately.counted import count
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "philately.settings")
 log = logging.getLogger(__name__)
@@ -54,6 +58,22 @@ app.conf.update(
 )
 
 
+@setup_logging.connect  # type: ignore[untyped-decorator]  # Celery has no types
+def _log_as_the_platform_does(**kwargs: object) -> None:
+    """Celery leaves logging alone then: its own records are lines of our format, with the ids of the task in hand."""
+    logging.config.dictConfig(settings.LOGGING)
+
+
+def reach(timeout_s: float) -> None:
+    """Connect to the broker and hang up; raises what that raises."""
+    if settings.BROKER_URL.startswith("filesystem"):
+        with tempfile.TemporaryFile(dir=settings.BROKER_DIR / "messages") as file:
+            file.write(b"reached")
+        return
+    with app.connection_for_write(connect_timeout=timeout_s) as connection:
+        connection.connect()
+
+
 def ring(task: str, key: int, *, queue: str, times: int = 1) -> None:
     """Ring for a task once the transaction in hand is committed. A bell that cannot ring is rung by the sweeper."""
 
@@ -61,7 +81,9 @@ def ring(task: str, key: int, *, queue: str, times: int = 1) -> None:
         try:
             for _ in range(times):
                 app.send_task(f"philately.tasks.{task}", [key], queue=queue_name(queue), retry=False)
+                count("bells_rung", task)
         except (OperationalError, OSError) as error:
+            count("bells_failed", task)
             log.warning("the broker does not answer, the sweeper will ring for %s(%s): %s", task, key, error)
 
     transaction.on_commit(send)

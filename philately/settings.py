@@ -3,12 +3,15 @@
 The defaults run the whole platform on one machine: SQLite, Celery on the filesystem broker, local files, loopback only.
 """
 
+import logging
 import os
 import secrets
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
+
+from philately.logs import FORMATS
 
 env = Env()
 
@@ -50,6 +53,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "philately.pages.watched.Watched",
+    "philately.pages.probes.Probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -183,12 +188,21 @@ PLACE_DEADLINE_S = env.float("PLACE_DEADLINE_S", 7 * 86_400.0)  # the longest th
 
 DATA_LICENCE = env.str("DATA_LICENCE", "CC BY 4.0")
 
+# Watching
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")  # what a scraper shows; without one /metrics is for this machine alone
+METRICS_KEPT_S = env.float("METRICS_KEPT_S", 15.0)  # figures from the database are read at most so often
+METRICS_FOLDER = env.str("PROMETHEUS_MULTIPROC_DIR", "")  # shared by a web server's processes, where it has several
+READY_LIMIT_S = env.float("READY_LIMIT_S", 2.0)  # database, storage and broker each answer /readyz within this
+
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOG_FORMAT = env.str("LOG_FORMAT", "line")
+if LOG_FORMAT not in FORMATS:
+    raise ImproperlyConfigured(f"LOG_FORMAT is one of {', '.join(FORMATS)}, and not {LOG_FORMAT}")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {LOG_FORMAT: {"()": FORMATS[LOG_FORMAT]}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "loggers": {
         "philately": {"handlers": ["stderr"], "level": LOG_LEVEL, "propagate": False},
         "kombu.connection": {"level": "ERROR"},  # it warns that the filesystem has no host name
@@ -196,3 +210,4 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": "WARNING"},
 }
+logging.captureWarnings(True)  # which are lines of the log then, too

@@ -1,11 +1,16 @@
 """Celery's side: primary keys in, nothing out, and running one twice equals running it once."""
 
+import inspect
 import multiprocessing
+from collections.abc import Sequence
+from typing import Any
 
 import django
-from celery.signals import worker_process_shutdown, worker_shutting_down
+from celery.signals import task_postrun, task_prerun, worker_process_shutdown, worker_shutting_down
 
+from philately import logs
 from philately.broker import app, ring
+from philately.counted import count
 
 django.setup()
 
@@ -13,7 +18,7 @@ from philately.domain import audits as audits_domain  # noqa: E402 - models need
 from philately.domain import dry_reading as dry_domain  # noqa: E402
 from philately.domain import dumps as dumps_domain  # noqa: E402
 from philately.domain import intake as intake_domain  # noqa: E402
-from philately.domain import locks  # noqa: E402
+from philately.domain import locks, tallies  # noqa: E402
 from philately.domain import parse as parse_domain  # noqa: E402
 from philately.domain import place as place_domain  # noqa: E402
 from philately.domain import reading as reading_domain  # noqa: E402
@@ -33,6 +38,30 @@ def _end(**kwargs: object) -> None:
 def _leave(**kwargs: object) -> None:
     reading_domain.leave()
     place_domain.leave()
+    tallies.keep()
+
+
+@task_prerun.connect
+def _begin(task_id: str, task: Any, args: Sequence[object], **kwargs: object) -> None:
+    """What is logged from now on carries the task's id, and the key that it was rung for under its parameter's name."""
+    names = (name.removesuffix("_id") for name in inspect.signature(task.run).parameters)
+    logs.begin(task=task_id, task_name=_short(task), **dict(zip(names, args, strict=False)))
+
+
+@task_postrun.connect
+def _done(task: Any, state: str | None = None, **kwargs: object) -> None:
+    """Counted; what failed at once, the rest now and then."""
+    is_well = state == "SUCCESS"
+    count("tasks", f"{_short(task)}:{'done' if is_well else 'failed'}")
+    if is_well:
+        tallies.keep_when_due()
+    else:
+        tallies.keep()
+    logs.begin()
+
+
+def _short(task: Any) -> str:
+    return str(task.name).rsplit(".", 1)[-1]
 
 
 @app.task
@@ -46,8 +75,8 @@ def parse(shard_id: int) -> None:
 
 
 @app.task
-def dry_run(run_id: int) -> None:
-    dry_domain.carry_out(run_id)
+def dry_run(dry_run_id: int) -> None:
+    dry_domain.carry_out(dry_run_id)
 
 
 @app.task

@@ -4,11 +4,25 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from philately.pages import accounts, batches, candidates, dry_runs, home, keys, seasons, tus, uploads, withdrawals
+from philately.pages import (
+    accounts,
+    batches,
+    candidates,
+    dry_runs,
+    home,
+    keys,
+    probes,
+    seasons,
+    tus,
+    uploads,
+    withdrawals,
+)
 
 urlpatterns = [
     path("", home.home, name="home"),
-    path("healthz", home.healthz, name="healthz"),
+    path("healthz", probes.healthz, name="healthz"),
+    path("readyz", probes.readyz, name="readyz"),
+    path("metrics", probes.metrics, name="metrics"),
     path("accounts/signup/", accounts.signup, name="signup"),
     path(
         "accounts/login/",

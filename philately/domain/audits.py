@@ -16,6 +16,7 @@ from philately.domain.locks import Hold, lock
 from philately.domain.rebuilding import rebuild
 from philately.domain.record_checks import check_record
 from philately.domain.versions import provenance
+from philately.logs import carries
 from philately.models import HullAudit, Run, Season
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Audit:
         }
 
 
+@carries("run")
 def audit(run: Run) -> Audit:
     """Audit a run and record the result. The sequencer may go on meanwhile. Raises AuditRefused."""
     with lock(f"audit:{run.pk}") as hold:
@@ -118,6 +120,7 @@ def due(season: Season) -> bool:
     return last.finished_at < rested and (moved or last.n_differences > 0)
 
 
+@carries("season")
 def audit_when_due(season_id: int) -> bool:
     """Audit the season's official run where that is due; says whether it was. What differs is logged as an error."""
     season = Season.objects.select_related("official_run__season").get(pk=season_id)
@@ -129,7 +132,8 @@ def audit_when_due(season_id: int) -> bool:
     except AuditRefused:
         return False
     if result.findings.n_differences:
-        log.error("the hull of %s is not what its rows say: %s", run, "\n".join([result.summary, *_first(result)]))
+        found = "; ".join([result.summary, *_first(result)])
+        log.error("the hull of %s is not what its rows say: %s", run, found, extra={"run": run.pk})
     return True
 
 

@@ -18,6 +18,7 @@ from philately.domain import dry_runs, files, reading, twins
 from philately.domain.dry_tables import table
 from philately.domain.intake import upload_limits
 from philately.domain.transitions import lease_end, new_token
+from philately.logs import carries
 from philately.models import Candidate, DryRun, Season
 from philately.queries.dry_runs import FAULT, DryRow
 from philately.states import DryRunState
@@ -39,6 +40,7 @@ class LeaseLost(Exception):
     """Another worker has the run; nothing of the work in hand may be written."""
 
 
+@carries("dry_run")
 def carry_out(run_id: int) -> bool:
     """Read and check a run's upload; False where another worker has it or it is done."""
     run = _claim(run_id)

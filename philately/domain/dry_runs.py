@@ -69,7 +69,7 @@ def sweep() -> None:
     for run_id in spent.values_list("pk", flat=True):
         changes = {"state": DryRunState.SET_ASIDE, "problem": sentence, "lease": None, "lease_until": None}
         if spent.filter(pk=run_id).update(**changes):
-            log.error("dry run %s is set aside", run_id)
+            log.error("dry run %s is set aside", run_id, extra={"dry_run": run_id})
     for run in DryRun.objects.filter(_free(), expires_at__lt=timezone.now())[:100]:
         _remove(run)
 

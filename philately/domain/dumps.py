@@ -21,8 +21,9 @@ from hull.store import STABLE_TOLERANCE, HullStore, Position
 from philately.domain.locks import Hold, LockLost, lock
 from philately.domain.releases import file_sha256, release_of
 from philately.domain.runs import hull_of
+from philately.logs import carries
 from philately.models import Candidate, Phase, Placement, Run, Season
-from philately.queries.dumps import MANIFEST, latest_dump
+from philately.queries.dumps import MANIFEST, latest_dump, state_of
 from philately.queries.stable import symmetry_row
 from philately.states import FINAL, PhaseStatus
 from validation.crystal import Crystal
@@ -125,13 +126,13 @@ def due(season: Season) -> bool:
     offered = latest_dump(season)
     if offered is None:
         return True
-    if offered.manifest["run"] == _state_of(run):
+    if offered.shows(run):
         return False
     under_way = Candidate.objects.filter(season=season).exclude(state__in=FINAL).exists()
-    age_s = time.time() - offered.files[MANIFEST].stat().st_mtime
-    return not under_way or age_s > settings.DUMP_EVERY_S
+    return not under_way or offered.age_s > settings.DUMP_EVERY_S
 
 
+@carries("season")
 def refresh(season_id: int) -> bool:
     """Write the dump that the season's page offers, where it is due; says whether it was."""
     season = Season.objects.select_related("official_run").get(pk=season_id)
@@ -140,10 +141,6 @@ def refresh(season_id: int) -> bool:
             return False
         dump_season(season, Path(settings.DUMP_DIR) / season.slug)
     return True
-
-
-def _state_of(run: Run) -> dict[str, int]:
-    return {"number": run.number, "placed_to": run.placed_to, "log_position": run.log_position}
 
 
 class _sequencer_lock:
@@ -201,7 +198,7 @@ def _manifest(run: Run, rows: dict[str, int], folder: Path) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "season": {"slug": season.slug, "name": season.name, "data_licence": season.data_licence},
-        "run": _state_of(run),
+        "run": state_of(run),
         "judge": {"name": run.scale.name, "scale_digest": run.scale.digest, "identity": run.scale.identity},
         "release": {"name": release.name, "coverage": release.coverage, "sha256": release.sha256},
         "practice": release.coverage != Coverage.FULL,

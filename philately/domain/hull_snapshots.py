@@ -82,7 +82,7 @@ def save_at_end(run: Run, hull: HullStore) -> bool:
         if _read_description(run)[0] == Stand.of(run):
             return False
     except Unusable as problem:
-        log.info("the snapshot of %s is written anew: the last one %s", run, problem)
+        log.info("the snapshot of %s is written anew: the last one %s", run, problem, extra={"run": run.pk})
     return _saved(run, hull)
 
 
@@ -91,7 +91,7 @@ def _saved(run: Run, hull: HullStore) -> bool:
     try:
         save(run, hull)
     except OSError as error:
-        log.error("the hull of %s could not be kept for a fast start: %s", run, error)
+        log.error("the hull of %s could not be kept for a fast start: %s", run, error, extra={"run": run.pk})
         return False
     return True
 
@@ -107,7 +107,9 @@ def load_or_rebuild(
         return _load(run, keep)
     except Unusable as problem:
         if run.placed_to:  # before that there is none
-            log.warning("the hull of %s is built again from the rows: its snapshot %s", run, problem)
+            log.warning(
+                "the hull of %s is built again from the rows: its snapshot %s", run, problem, extra={"run": run.pk}
+            )
     return rebuild()
 
 

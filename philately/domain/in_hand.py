@@ -11,8 +11,8 @@ from django.db.models import QuerySet
 
 from philately.domain import judges, relaxations
 from philately.domain.relaxations import LeaseLost
-from philately.domain.transitions import new_token
-from philately.models import RelaxationFact, Scale
+from philately.domain.transitions import ids, new_token
+from philately.models import Candidate, RelaxationFact, Scale
 from philately.models.batches import Leased
 from validation.alarms import killed_after
 from validation.canary import CanaryResult
@@ -86,6 +86,7 @@ class _Held(Generic[RowT]):
 
     def __init__(self, queue: Queue[RowT], token: str) -> None:
         self.queue, self.token = queue, token
+        self.n_done = self.n_failed = 0
         self.rows: dict[int, RowT] = {}
 
     @property
@@ -121,12 +122,16 @@ class _Held(Generic[RowT]):
         try:
             self.queue.commit(row, self._fact(row, end, provenance))
         except LeaseLost:
-            log.warning("%s was taken over by another worker", row)
+            log.warning("%s was taken over by another worker", row, extra=_ids(row))
         except Exception as error:
-            log.exception("relaxing %s failed", row)
+            log.exception("relaxing %s failed", row, extra=_ids(row))
+            self.n_failed += 1
             self.queue.fail(row, error, self.token)
+        else:
+            self.n_done += 1
 
     def fail(self, key: int, error: Exception) -> None:
+        self.n_failed += 1
         self.queue.fail(self.rows.pop(key), error, self.token)
 
     def _fact(self, row: RowT, end: Ended | RelaxationFact, provenance: dict[str, object]) -> RelaxationFact:
@@ -142,7 +147,8 @@ class _Held(Generic[RowT]):
             return set()
         gone = self.rows.keys() - self.queue.held(self.token)
         for key in gone:
-            log.warning("%s was taken over by another worker", self.rows.pop(key))
+            row = self.rows.pop(key)
+            log.warning("%s was taken over by another worker", row, extra=_ids(row))
         return gone
 
     def give_back(self) -> None:
@@ -175,6 +181,11 @@ class InHand:
         return [row for held in self._queues for row in held.rows.values()]
 
     @property
+    def ended(self) -> tuple[int, int]:
+        """How many were relaxed or known so far, and how many failed."""
+        return sum(held.n_done for held in self._queues), sum(held.n_failed for held in self._queues)
+
+    @property
     def hungry(self) -> bool:
         """Whether more should be claimed."""
         return self._flight.hungry and time.monotonic() >= self._look_again_at
@@ -203,7 +214,7 @@ class InHand:
             try:
                 self._flight.add((number, row.pk), held.queue.start(row))
             except Exception as error:
-                log.exception("relaxing %s failed", row)
+                log.exception("relaxing %s failed", row, extra=_ids(row))
                 held.fail(row.pk, error)
 
     def rest(self) -> None:
@@ -219,7 +230,8 @@ class InHand:
         except Exception as error:
             log.exception("a step of %s structures failed", len(self))
             for held in self._queues:
-                for key in list(held.rows):
+                for key, row in list(held.rows.items()):
+                    log.error("relaxing %s failed with it", row, extra=_ids(row))
                     held.fail(key, error)
             self._flight.drop(self._flight.unfinished)
             return
@@ -238,6 +250,10 @@ class InHand:
         """What is unfinished waits again, and no attempt counts."""
         for held in self._queues:
             held.give_back()
+
+
+def _ids(row: Leased) -> dict[str, int]:
+    return ids(row) if isinstance(row, Candidate) else {"opinion": row.pk}
 
 
 def _place_of(key: Hashable) -> tuple[int, int]:

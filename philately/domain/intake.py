@@ -14,6 +14,7 @@ from philately.broker import ring
 from philately.domain import bulk, files, quotas, shards
 from philately.domain.locks import Hold, lock
 from philately.domain.refusals import UploadRefused
+from philately.logs import carries
 from philately.models import Batch, Candidate, CandidateDetail, Membership, Season, Shard
 from philately.states import BatchState, CandidateState
 from validation.archive import ArchiveRefused, UploadLimits
@@ -70,6 +71,8 @@ def submit(member: Membership, stored: files.Stored, method: Method) -> tuple[Ba
         batch.state, batch.problem, batch.attempts = BatchState.UPLOADED, "", 0
         batch.save()
         ring("intake", season.pk, queue="parse")
+    told = {"batch": batch.pk, "season": season.pk}
+    log.info("batch %s is received: %s, %s bytes", batch.pk, batch.file_name, batch.n_bytes, extra=told)
     return batch, True
 
 
@@ -92,6 +95,7 @@ def refuse_closed(season: Season) -> None:
         raise UploadRefused(f"the season closed on {season.closes_at:%Y-%m-%d %H:%M} UTC")
 
 
+@carries("season")
 def read_batches(season_id: int) -> int:
     """Read what was uploaded to a season, in order of upload; says how many batches were read.
 
@@ -109,6 +113,7 @@ def _next_batch(season_id: int) -> Batch | None:
     return Batch.objects.filter(season_id=season_id, state=BatchState.UPLOADED).order_by("pk").first()
 
 
+@carries("batch")
 def _read_batch(batch: Batch, hold: Hold) -> None:
     """First the whole upload is read and stored in shards; only then, and one at a time, become they candidates."""
     if batch.attempts >= settings.MAX_ATTEMPTS:
@@ -131,6 +136,7 @@ def _read_batch(batch: Batch, hold: Hold) -> None:
         if shard.number not in released:
             rows = list(_checked_rows(batch, shard))
             _release(batch, shard, rows, hold, is_last=shard is stored[-1])
+    log.info("batch %s is read: %s shards", batch.pk, len(stored))
 
 
 def upload_limits() -> UploadLimits:
@@ -187,12 +193,16 @@ def _release(batch: Batch, stored: shards.Stored, rows: list[shards.Row], hold: 
     with transaction.atomic():
         hold.confirm()
         shard = Shard.objects.create(batch=batch, number=stored.number, stored_as=stored_as, sha256=stored.sha256)
-        _insert(shard, rows)
+        keys = _insert(shard, rows)
         Batch.objects.filter(pk=batch.pk).update(state=state, attempts=0)
         ring("parse", shard.pk, queue="parse")
+    if log.isEnabledFor(logging.DEBUG):
+        for key, row in zip(keys, rows, strict=True):
+            log.debug("candidate %s is %s", key, _state(row), extra={"candidate": key, "shard": shard.pk})
 
 
-def _insert(shard: Shard, rows: list[shards.Row]) -> None:
+def _insert(shard: Shard, rows: list[shards.Row]) -> list[int]:
+    """Keys of the candidates."""
     season_id, batch_id = shard.batch.season_id, shard.batch_id
     Season.objects.filter(pk=season_id).update(next_arrival=F("next_arrival") + len(rows))
     first = Season.objects.values_list("next_arrival", flat=True).get(pk=season_id) - len(rows)
@@ -215,6 +225,7 @@ def _insert(shard: Shard, rows: list[shards.Row]) -> None:
             for _, (key, row) in numbered
         ],
     )
+    return keys
 
 
 def _state(row: shards.Row) -> str:
@@ -225,6 +236,7 @@ def _refuse(batch: Batch, sentence: str) -> None:
     """Nothing of it stays in storage but the upload itself."""
     files.delete_shards(batch.pk)
     Batch.objects.filter(pk=batch.pk, state=BatchState.UPLOADED).update(state=BatchState.REFUSED, problem=sentence)
+    log.info("batch %s is refused: %s", batch.pk, sentence)
 
 
 def _set_aside(batch: Batch) -> None:

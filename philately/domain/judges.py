@@ -1,5 +1,6 @@
 """The judge of a scale, loaded once a process and believed only after its canary."""
 
+import logging
 from functools import lru_cache
 
 from django.conf import settings
@@ -10,6 +11,8 @@ from validation.potentials import Judge, load_judge
 from validation.provenance import provenance, values_of, written
 from validation.rules import RelaxationSettings
 from validation.scales import WrongScale, scale_digest, scale_of
+
+log = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=2)
@@ -32,6 +35,7 @@ def loaded(scale_id: int) -> tuple[Judge, CanaryResult]:
         found = judge_of(scale_id)
     except Exception as error:
         Scale.objects.filter(pk=scale_id).update(problem=f"{type(error).__name__}: {error}")
+        log.error("relaxation is paused, the judge is refused: %s", error, extra={"scale": scale_id})
         raise
     Scale.objects.filter(pk=scale_id).exclude(problem="").update(problem="")
     return found

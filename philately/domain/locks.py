@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -73,7 +74,10 @@ class Hold:
         try:
             self._prolong()
         except DatabaseError as error:
-            log.warning("the lock %s could not be prolonged, the next beat tries again: %s", self.name, error)
+            told = {"lock": self.name}
+            log.warning(
+                "the lock %s could not be prolonged, the next beat tries again: %s", self.name, error, extra=told
+            )
             connection.close()
 
     def _prolong(self) -> bool:
@@ -90,7 +94,7 @@ def lock(name: str) -> Iterator[Hold | None]:
     """Hold the lock, or get None where another does. A holder that dies loses it when its lease runs out."""
     Lock.objects.get_or_create(name=name)
     token = new_token()
-    if Lock.objects.filter(_free(), name=name).update(token=token, until=lease_end(lease_of(name))) != 1:
+    if Lock.objects.filter(_free(), name=name).update(**_taken_by(token, name)) != 1:
         yield None
         return
     hold, ended = Hold(name, token), threading.Event()
@@ -124,6 +128,10 @@ def stand_by(name: str) -> bool:
             return False
         time.sleep(pause_s)
     return False
+
+
+def _taken_by(token: str, name: str) -> dict[str, Any]:
+    return {"token": token, "until": lease_end(lease_of(name)), "taken_at": Now()}
 
 
 def _free() -> Q:

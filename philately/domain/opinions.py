@@ -13,6 +13,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from philately.broker import ring
+from philately.counted import count
 from philately.domain import relaxations
 from philately.domain.files import storable
 from philately.domain.in_hand import Queue
@@ -87,11 +88,13 @@ class OpinionQueue(Queue[Opinion]):
 def sweep() -> None:
     """Take from workers that died; set aside what failed too often, which holds the find that it is about."""
     died = {"state": OpinionState.WAITING, "problem": "its worker stopped without a word", "changed_at": Now()}
-    Opinion.objects.filter(expired(), state=OpinionState.RELAXING).update(**died, **_FREE)
+    died_with = Opinion.objects.filter(expired(), state=OpinionState.RELAXING).update(**died, **_FREE)
+    count("leases_expired", "opinion", died_with)
     spent = Opinion.objects.filter(state=OpinionState.WAITING, attempts__gte=settings.MAX_ATTEMPTS)
     for opinion in spent.select_related("scale", "relaxation")[:1000]:
         if spent.filter(pk=opinion.pk).update(state=OpinionState.SET_ASIDE, changed_at=Now()):
-            log.error("opinion %s (%s) is set aside: %s", opinion.pk, opinion, opinion.problem)
+            about = {"opinion": opinion.pk, "scale": opinion.scale_id}
+            log.error("opinion %s (%s) is set aside: %s", opinion.pk, opinion, opinion.problem, extra=about)
             ring_sequencers(opinion.scale_id)
 
 

@@ -11,6 +11,7 @@ from django.db.models import F, Q
 
 from philately.domain import bulk, files, likenesses, reading, twins
 from philately.domain.transitions import expired, lease_end, move, new_token
+from philately.logs import about, carries
 from philately.models import Candidate, CandidateDetail, InitialFingerprint, Season, Shard
 from philately.states import CandidateState, ShardState, Stage
 from validation.answers import Fault, Read, Text
@@ -24,14 +25,34 @@ log = logging.getLogger(__name__)
 _Results = list[tuple[Candidate, Read]]
 
 
+@carries("shard")
 def parse_shard(shard_id: int) -> bool:
     """Read and check a shard's candidates; False where another worker has the shard or it is done."""
     shard = _claim(shard_id)
     if shard is None:
         return False
-    if _commit(shard, _read(shard)):
+    with about(batch=shard.batch_id, season=shard.batch.season_id):
+        results = _read(shard)
+        if not _commit(shard, results):
+            log.warning("shard %s was taken over by another worker", shard.pk)
+            return True
+        _tell(shard, results)
+    with about(shard=None):  # whose turn it is, in whichever shard
         twins.settle(shard.batch.season_id)
     return True
+
+
+def _tell(shard: Shard, results: _Results) -> None:
+    """A line a shard, and one a structure for whoever wants them all."""
+    n_rejected = sum(read.rejection is not None for _, read in results)
+    n_failed = sum(read.fault is not None for _, read in results)
+    arrivals = f"arrivals {results[0][0].arrival} to {results[-1][0].arrival}" if results else "no arrivals"
+    told = (len(results) - n_rejected - n_failed, n_rejected, n_failed)
+    log.info("shard %s is read, %s: %s pass, %s rejected, %s failed", shard.pk, arrivals, *told)
+    if log.isEnabledFor(logging.DEBUG):
+        for candidate, read in results:
+            verdict = "rejected" if read.rejection else "failed" if read.fault else "read"
+            log.debug("candidate %s is %s", candidate.pk, verdict, extra={"candidate": candidate.pk})
 
 
 def _claim(shard_id: int) -> Shard | None:
@@ -112,7 +133,8 @@ def _write_rejected(rejected: Sequence[tuple[int, Rejected]]) -> None:
 
 def _write_failed(failed: Sequence[tuple[int, Fault]]) -> None:
     for key, fault in failed:
-        log.error("reading candidate %s failed: %s\n%s", key, fault, fault.traceback)
+        about_it = {"candidate": key, "traceback": fault.traceback}
+        log.error("reading candidate %s failed: %s", key, fault, extra=about_it)
     _say([(files.storable(f"reading failed: {fault}")[:2000], key) for key, fault in failed])
     mine = Candidate.objects.filter(pk__in=[key for key, _ in failed])
     changes = {"failed_in": Stage.PARSE, "attempts": F("attempts") + 1}

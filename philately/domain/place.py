@@ -18,6 +18,7 @@ from philately.domain.recall import Judged, finds_and_ledger, open_systems, phas
 from philately.domain.runs import hull_of
 from philately.domain.transitions import fail, move
 from philately.domain.turns import Turn, arrival_of, frontier, turn_of
+from philately.logs import carries
 from philately.models import Candidate, Run, Season
 from philately.queries.grounds import grounds_of
 from philately.queries.opinions import auditors_of, heard_of
@@ -67,6 +68,7 @@ class _Warm:
 _warm: _Warm | None = None
 
 
+@carries("season")
 def place_waiting(season_id: int, *, stop: Callable[[], bool] = lambda: False) -> int:
     """Place everything whose turn it is in the season's official run; says how many candidates were placed.
 
@@ -124,6 +126,7 @@ def _take_out(run: Run, hold: Held) -> bool:
         return False
 
 
+@carries("run")
 @collector_paused()
 def place_chunk(run: Run, hold: Held, *, official: bool = True) -> tuple[int, bool]:
     """Place the next candidates in order; the second value says whether to look again.
@@ -147,7 +150,7 @@ def place_chunk(run: Run, hold: Held, *, official: bool = True) -> tuple[int, bo
     except Faulty as fault:
         if not official:
             raise
-        log.exception("placing candidate %s failed", fault.candidate)
+        log.exception("placing candidate %s failed", fault.candidate, extra={"candidate": fault.candidate})
         _fail(fault)
         return 0, True
     if unheard and not official:
@@ -175,9 +178,20 @@ def _place_turn(run: Run, turn: Turn, hold: Held, *, official: bool) -> tuple[in
         if official:
             _move(turn)
     _warm = _Warm(run.pk, run.placed_to, run.log_position, fold)
+    _tell(run, turn, placed)
     statistics.renew(run)
     hull_snapshots.save_when_due(run, fold.hull)
     return len(placed), ask(run, fold, unheard) if unheard else 0
+
+
+def _tell(run: Run, turn: Turn, placed: Sequence[Placed]) -> None:
+    """A line a chunk, and one a structure for whoever wants them all."""
+    first = min((one.arrival for one in (*turn.waiting, *turn.left_out)), default=turn.passed_to)
+    log.info("%s placed, arrivals %s to %s, log position %s", len(placed), first, turn.passed_to, run.log_position)
+    if log.isEnabledFor(logging.DEBUG):
+        for arrival, outcome, _ in placed:
+            told = {"candidate": arrival.candidate}
+            log.debug("candidate %s is placed: %s", arrival.candidate, outcome.verdict, extra=told)
 
 
 def _judged(run: Run, fold: Fold, arrivals: Sequence[Arrival], hold: Held) -> list[Judged]:

@@ -1,5 +1,6 @@
 """Phase 2: claim, relax many at once, save each structure as it finishes."""
 
+import logging
 import time
 from collections.abc import Callable, Collection
 from typing import Any
@@ -12,12 +13,16 @@ from philately.domain import judges, relaxations
 from philately.domain.in_hand import InHand, Queue
 from philately.domain.opinions import OpinionQueue
 from philately.domain.transitions import claim, fail, move, renew
+from philately.logs import carries
 from philately.models import Candidate, RelaxationFact, Scale
 from philately.states import CandidateState, Stage
 from validation.crystal import Crystal
 from validation.relaxation import Relaxation
 
+log = logging.getLogger(__name__)
 
+
+@carries("scale")
 def relax_some(scale_id: int, *, stop: Callable[[], bool] = lambda: False) -> bool:
     """Relax what waits on this scale; says whether there was anything to do.
 
@@ -35,9 +40,12 @@ def relax_some(scale_id: int, *, stop: Callable[[], bool] = lambda: False) -> bo
             else:
                 in_hand.claim()
         if not len(in_hand):
-            return True
+            break
         in_hand.step()
+    n_left = len(in_hand)
     in_hand.give_back()
+    told = (*in_hand.ended, n_left, time.monotonic() - began)
+    log.info("%s structures are relaxed, %s failed, %s given back, in %.0f s", *told)
     return True
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from philately.domain import comparisons
 from philately.domain.judges import settings_of
 from philately.domain.symmetry import symmetry_columns
-from philately.domain.transitions import move, say
+from philately.domain.transitions import ids, move, say
 from philately.models import Candidate, Opinion, RelaxationFact, RelaxationGeometry
 from philately.states import CandidateState
 from validation.acceptance import accept_relaxed
@@ -126,6 +126,7 @@ def _move_on(candidate: Candidate, target: CandidateState, sentence: str, **fiel
         if not move(mine, CandidateState.RELAXING, target, **fields):
             raise LeaseLost
         say(candidate.pk, sentence)
+    log.debug("candidate %s is %s: %s", candidate.pk, target, sentence or "within the rules", extra=ids(candidate))
 
 
 def _compare(candidate: Candidate) -> None:
@@ -136,4 +137,4 @@ def _compare(candidate: Candidate) -> None:
     try:
         comparisons.compare(run, candidate.pk)
     except Exception:
-        log.exception("comparing candidate %s ahead of its turn failed", candidate.pk)
+        log.exception("comparing candidate %s ahead of its turn failed", candidate.pk, extra=ids(candidate))

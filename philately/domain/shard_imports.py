@@ -14,6 +14,7 @@ from philately.domain import relaxations
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.judges import accepted_values, loaded, settings_of
+from philately.domain.transitions import ids
 from philately.models import Candidate, Scale
 from validation.crystal import Crystal
 from validation.flight import Ended, Failed, relax_batch
@@ -173,5 +174,6 @@ def _save(one: _Import, taken: Taken) -> None:
         relaxations.save(one.candidate, one.relaxation, one.provenance)
         taken.new += 1
     except Exception as error:
-        log.exception("taking the relaxation of candidate %s from a shard failed", one.candidate.pk)
+        told = ids(one.candidate)
+        log.exception("taking the relaxation of candidate %s from a shard failed", one.candidate.pk, extra=told)
         taken.refused.append((one.id, f"{type(error).__name__}: {error}"))

@@ -9,13 +9,14 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from philately.broker import ring
-from philately.domain import audits, dry_runs, dumps, opinions, resumable, twins, withdrawals
+from philately.counted import count
+from philately.domain import audits, dry_runs, dumps, opinions, resumable, tallies, twins, withdrawals
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.locks import is_free, within_reach
 from philately.domain.parse import shards_waiting
 from philately.domain.place import blocking
-from philately.domain.transitions import expired, move, say
+from philately.domain.transitions import expired, ids, move, say
 from philately.models import Batch, Candidate, CandidateDetail, Scale, Season, Shard
 from philately.states import BatchState, CandidateState, ShardState, Stage
 
@@ -42,6 +43,7 @@ def sweep() -> None:
         ring_relax(scale)
     dry_runs.sweep()
     resumable.sweep()
+    tallies.swept()
 
 
 def _take_from_the_dead() -> None:
@@ -50,7 +52,8 @@ def _take_from_the_dead() -> None:
         held = Candidate.objects.filter(expired(), pk=candidate.pk, lease=candidate.lease)
         if move(held, CandidateState.RELAXING, CandidateState.FAILED, failed_in=Stage.RELAX):
             say(candidate.pk, "its worker stopped without a word")
-            log.warning("candidate %s was taken from a worker that stopped", candidate.pk)
+            count("leases_expired", "candidate")
+            log.warning("candidate %s was taken from a worker that stopped", candidate.pk, extra=ids(candidate))
 
 
 def _set_aside_shards() -> None:
@@ -69,7 +72,8 @@ def _set_aside_shards() -> None:
             move(Candidate.objects.filter(shard=shard), CandidateState.RECEIVED, CandidateState.SET_ASIDE)
             failed = Candidate.objects.filter(shard=shard, failed_in=Stage.PARSE)
             move(failed, CandidateState.FAILED, CandidateState.SET_ASIDE)  # they would go back to a shard nobody reads
-        log.error("shard %s is set aside: %s", shard.pk, sentence)
+        about = {"shard": shard.pk, "batch": shard.batch_id}
+        log.error("shard %s is set aside: %s", shard.pk, sentence, extra=about)
 
 
 def _try_again() -> None:
@@ -92,7 +96,8 @@ def _back(rested: list[int], stage: Stage, target: CandidateState) -> None:
         if stage is Stage.PARSE:
             shards = list(candidates.values_list("shard", flat=True).distinct())
             Shard.objects.filter(pk__in=shards).exclude(state=ShardState.SET_ASIDE).update(state=ShardState.WAITING)
-        move(candidates, CandidateState.FAILED, target, failed_in="")
+        moved = move(candidates, CandidateState.FAILED, target, failed_in="")
+    log.info("%s candidates are tried again (%s): %s", moved, stage, " ".join(map(str, rested)))
 
 
 def _set_aside(candidate: Candidate, sentence: str = "") -> None:
@@ -103,7 +108,7 @@ def _set_aside(candidate: Candidate, sentence: str = "") -> None:
             if sentence:
                 say(candidate.pk, sentence)
             twins.promote(candidate)
-            log.error("candidate %s is set aside", candidate.pk)
+            log.error("candidate %s is set aside: %s", candidate.pk, sentence or "it failed", extra=ids(candidate))
 
 
 def _set_aside_what_blocks() -> None:

@@ -64,6 +64,11 @@ def fail(candidate: Candidate, stage: Stage, error: Exception, *, token: str | N
     return True
 
 
+def ids(candidate: Candidate) -> dict[str, int]:
+    """What a record in the log about it carries."""
+    return {"candidate": candidate.pk, "batch": candidate.batch_id, "season": candidate.season_id}
+
+
 def expired() -> Q:
     """Leases that ran out, by the database's clock."""
     return Q(lease_until__lt=Now())

@@ -4,6 +4,7 @@ One process at a time looks, and only as far as everything earlier has been read
 original does not depend on which worker was faster.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from django.db import transaction
@@ -14,7 +15,8 @@ from philately.domain import likenesses
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.locks import Hold, lock
-from philately.domain.transitions import move, say
+from philately.domain.transitions import ids, move, say
+from philately.logs import carries
 from philately.models import Candidate, Placement, Scale, Season
 from philately.states import CandidateState
 from validation.answers import Read
@@ -23,11 +25,14 @@ from validation.fingerprint import Limits
 from validation.matching import is_match
 from validation.rules import Reason, Rules
 
+log = logging.getLogger(__name__)
+
 _CHUNK = 500
 _ASKED = 5000  # keys a statement
 _FALLEN = (CandidateState.CHECKED, CandidateState.WITHDRAWN, CandidateState.SET_ASIDE)  # no original, or not yet
 
 
+@carries("season")
 def settle(season_id: int) -> int:
     """Decide on the twins of everything whose turn it is; says how many candidates went on to relaxation."""
     season = Season.objects.select_related("scale").get(pk=season_id)
@@ -77,7 +82,10 @@ def _settle_chunk(season: Season, waiting: list[Candidate], rules: Rules, hold: 
         hold.confirm()
         if not _all_stand({original.pk for original in originals.values() if original is not None}, waiting):
             return 0
-        return sum(_decide(candidate, originals[candidate.pk]) for candidate in waiting)
+        released = sum(_decide(candidate, originals[candidate.pk]) for candidate in waiting)
+    told = (waiting[0].arrival, waiting[-1].arrival, released, len(waiting) - released)
+    log.info("arrivals %s to %s are compared: %s to be relaxed, %s others", *told)
+    return released
 
 
 def _near(season: Season, waiting: list[Candidate], rules: Rules) -> dict[int, list[int]]:
@@ -126,6 +134,7 @@ def _decide(candidate: Candidate, original: Candidate | None) -> int:
     if original is None:
         return move(mine, CandidateState.CHECKED, CandidateState.PARSED)
     move(mine, CandidateState.CHECKED, CandidateState.PARKED, twin_of=original, reason=Reason.TWIN)
+    log.debug("candidate %s is a twin of candidate %s", candidate.pk, original.pk, extra=ids(candidate))
     own = original.batch_id == candidate.batch_id
     say(
         candidate.pk,

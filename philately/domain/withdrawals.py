@@ -5,6 +5,7 @@ is a fact that others may share, so it is let come to its end. What was placed i
 alone writes to a run.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -21,6 +22,8 @@ from philately.domain.twins import promote
 from philately.models import Candidate, Membership, Placement, Run, Season, User, Withdrawal
 from philately.states import CandidateState, Role
 from validation.placing import Fold
+
+log = logging.getLogger(__name__)
 
 S = CandidateState
 
@@ -50,6 +53,7 @@ def ask(candidates: QuerySet[Candidate], *, by: User, reason: str = "") -> int:
         wishes = [Withdrawal(candidate_id=key, by=by, reason=reason) for key, _ in wanted]
         Withdrawal.objects.bulk_create(wishes, batch_size=1000, ignore_conflicts=True)
     for season_id in sorted({season for _, season in wanted}):
+        log.info("user %s takes %s structures back", by.pk, len(wanted), extra={"season": season_id})
         carry_out_unplaced(season_id)
         ring("place", season_id, queue="place")
     return len(wanted)

@@ -10,6 +10,7 @@ from philately.models.people import ApiKey, Membership, User
 from philately.models.relaxations import RelaxationFact, RelaxationGeometry
 from philately.models.runs import HullPoint, LogEntry, Phase, Placement, Run, RunAuditor, RunExclusion, ScoreEntry
 from philately.models.seasons import Release, ReleasePhase, Scale, Season
+from philately.models.tallies import Tally
 from philately.models.uploads import DryRun, ResumableUpload
 from philately.models.withdrawals import Withdrawal
 
@@ -43,6 +44,7 @@ __all__ = [
     "ScoreEntry",
     "Season",
     "Shard",
+    "Tally",
     "User",
     "Withdrawal",
 ]

@@ -9,6 +9,7 @@ class Lock(models.Model):
     name = models.CharField(max_length=100, primary_key=True)
     token = models.CharField(max_length=32, blank=True)
     until = models.DateTimeField(null=True)
+    taken_at = models.DateTimeField(null=True, help_text="when its holder, or the last one, took it")
 
     def __str__(self) -> str:
         return self.name

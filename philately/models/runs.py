@@ -102,6 +102,7 @@ class Phase(models.Model):
         indexes = [
             models.Index(fields=["run", "formula", "energy_per_atom"], name="phase_formula"),
             models.Index(fields=["run", "chemical_system"], name="phase_system"),
+            models.Index(fields=["run"], name="phase_held", condition=Q(status=PhaseStatus.HELD)),
         ]
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ def serving(tmp_path_factory):
     with platform(tmp_path_factory.mktemp("up"), PLAIN_STATIC="0") as running:
         running.start("--port", str(port), web=True)
         running.address = f"http://127.0.0.1:{port}"
-        _until(lambda: _answers(f"{running.address}/healthz"), 60)
+        _until(lambda: _answers(f"{running.address}/readyz"), 60)
         yield running
 
 

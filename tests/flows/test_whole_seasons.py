@@ -1,6 +1,8 @@
 """A season comes out the same to the bit: whoever is killed in the middle of it, and on whatever servers it runs."""
 
+import json
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from uuid import uuid4
 
@@ -35,9 +37,15 @@ def _result_with_kills(folder: Path, count: int) -> dict:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed_in(tmp_path_factory):
+    """The folder, by the number of structures, of seasons in which nobody is killed."""
+    return cache(lambda count: tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(undisturbed_in):
     """By the number of structures: the season on SQLite and the filesystem, in which nobody is killed."""
-    return cache(lambda count: _result(tmp_path_factory.mktemp("undisturbed"), count))
+    return cache(lambda count: _result(undisturbed_in(count), count, LOG_FORMAT="json", LOG_LEVEL="DEBUG"))
 
 
 @pytest.mark.parametrize("count", [COUNT, pytest.param(MANY, marks=pytest.mark.slow)])
@@ -61,3 +69,22 @@ def test_servers_give_the_same_verdicts_as_the_embedded_defaults(tmp_path, postg
     result = _result(tmp_path, DATABASE_URL=postgres_url, BROKER_URL=broker, QUEUE_PREFIX=prefix)
 
     assert result == undisturbed(COUNT)
+
+
+def test_the_log_of_all_processes_is_json_and_tells_each_structures_way(undisturbed, undisturbed_in):
+    arrivals = [row[0] for row in undisturbed(COUNT)["candidates"]]
+
+    lines = (undisturbed_in(COUNT) / "log").read_text().splitlines()
+    records = [json.loads(line) for line in lines if line.startswith("{")]
+    others = {line for line in lines if not line.startswith("{")}
+    assert others <= {"", "stopped", "worker: Warm shutdown (MainProcess)"}, "what up and Celery say on standard output"
+    ways: dict[int, list[str]] = {}
+    for record in sorted(records, key=itemgetter("time")):
+        if "candidate" in record and record["level"] == "DEBUG":
+            assert record["season"]
+            assert len(record["task"]) == 36
+            ways.setdefault(record["candidate"], []).append(record["message"].split(":")[0].split(" is ")[1])
+    assert len(ways) == len(arrivals)
+    ends = {way[-1].split(" of ")[0] for way in ways.values()}
+    assert ends == {"placed", "rejected", "a twin"}
+    assert ["received", "read", "relaxed", "placed"] in ways.values()

@@ -23,6 +23,8 @@ class WebServer:
     running: Platform
     port: int
     process: subprocess.Popen[bytes] | None = None
+    options: tuple[str, ...] = ()  # of gunicorn
+    asked: str = "/readyz"  # what a started server answers
 
     @property
     def address(self) -> str:
@@ -32,7 +34,7 @@ class WebServer:
         """Returns once it answers."""
         with self.running.log.open("ab") as log:
             self.process = subprocess.Popen(
-                web_command("127.0.0.1", self.port),
+                [*web_command("127.0.0.1", self.port), *self.options],
                 cwd=ROOT,
                 env=self.running.environment,
                 stdout=log,
@@ -53,7 +55,7 @@ class WebServer:
 
     def _answers(self) -> bool:
         try:
-            return requests.get(f"{self.address}/healthz", timeout=5).ok
+            return requests.get(self.address + self.asked, timeout=5).ok
         except requests.RequestException:
             return False
 

@@ -299,7 +299,9 @@ def test_the_nightly_audit_logs_what_differs_as_an_error(season, run, monkeypatc
     Run.objects.update(created_at=timezone.now() - timedelta(hours=25))
     _point("AuCu").update(hull_energy=1.0)
     errors = []
-    monkeypatch.setattr("philately.domain.audits.log.error", lambda text, *values: errors.append(text % values))
+    monkeypatch.setattr(
+        "philately.domain.audits.log.error", lambda text, *values, **about: errors.append(text % values)
+    )
 
     assert audit_when_due(season.pk)
 

@@ -92,7 +92,7 @@ def _same(hull, other):
 def rebuilt(monkeypatch):
     """Loads, expecting that the hull is built again; says why it was."""
     warnings = []
-    monkeypatch.setattr(hull_snapshots.log, "warning", lambda text, *values: warnings.append(text % values))
+    monkeypatch.setattr(hull_snapshots.log, "warning", lambda text, *values, **about: warnings.append(text % values))
 
     def load(run):
         warnings.clear()

@@ -55,12 +55,6 @@ class TestPagesOfEverybody:
             assert client.get(reverse(name, args=[season.slug])).status_code == 200
         assert client.get("/").status_code == 200
 
-    def test_the_health_check_asks_the_database(self, client, db, django_assert_num_queries):
-        with django_assert_num_queries(1):
-            answer = client.get("/healthz")
-
-        assert (answer.status_code, answer.content) == (200, b"ok\n")
-
     def test_no_page_names_another_host_or_carries_inline_script_or_style(self, ann, season, judged):
         addresses = ["/", "/accounts/signup/", f"/batches/{judged.pk}/", "/batches/"]
         addresses += [reverse(name, args=[season.slug]) for name in ("season", "upload", "leaderboard", "stable")]

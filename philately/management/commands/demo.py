@@ -57,7 +57,7 @@ class Command(BaseCommand):
         address = f"http://127.0.0.1:{port}"
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "up", "--port", str(port)]
         command += ["--practice-on", "elements"]  # where the examples' finds have something to find
-        server = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        server = subprocess.Popen(command, env={"LOG_LEVEL": "WARNING", **os.environ, "OMP_NUM_THREADS": "1"})
         self._deadline = time.monotonic() + options["time_limit"]
         try:
             self._run(server, address)
@@ -97,7 +97,7 @@ class Command(BaseCommand):
         while time.monotonic() < self._deadline:
             if server.poll() is not None:
                 raise CommandError(f"the server ended with {server.returncode}; its last lines stand above")
-            if _answers(f"{address}/healthz"):
+            if _answers(f"{address}/readyz"):
                 return
             time.sleep(0.2)
         raise CommandError("the server does not answer")

@@ -1,0 +1,81 @@
+"""Monitors at a real web server: two processes of it, and neither database nor broker nor a folder for files."""
+
+import json
+import re
+
+import pytest
+import requests
+from platform_of import free_port, platform
+from web_server import WebServer
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Nothing that it needs is there, and its logs are JSON."""
+    folder = tmp_path_factory.mktemp("alone")
+    shared = folder / "metrics"
+    shared.mkdir()
+    nowhere = {
+        "DATABASE_URL": f"postgresql://somebody:hush@127.0.0.1:{free_port()}/philately",
+        "BROKER_URL": f"amqp://somebody:hush@127.0.0.1:{free_port()}//",
+    }
+    watching = {"PROMETHEUS_MULTIPROC_DIR": str(shared), "METRICS_TOKEN": "a-token", "LOG_FORMAT": "json"}
+    with platform(folder, PLAIN_STATIC="1", **nowhere, **watching) as running:
+        data = folder / "data"
+        data.mkdir()
+        (data / "files").write_text("a file where a folder should be")
+        server = WebServer(running, free_port(), options=("--workers", "2"), asked="/healthz")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def _get(server: WebServer, path: str, **headers: str) -> requests.Response:
+    return requests.get(server.address + path, headers=headers, timeout=30)
+
+
+def test_the_process_is_healthy_and_not_ready(alone):
+    assert _get(alone, "/healthz").text == "ok\n"
+
+    answer = _get(alone, "/readyz", Host="10.1.2.3")
+
+    assert answer.status_code == 503
+    found = answer.json()
+    assert found["status"] == "unready"
+    assert {name for name, check in found["checks"].items() if not check["ok"]} == {"database", "storage", "broker"}
+    assert found["checks"]["database"]["problem"] == "does not answer (OperationalError)"
+    assert not re.search(r"hush|somebody|127\.0\.0\.1|philately\b", answer.text)
+
+
+def test_metrics_of_both_processes_add_up_and_say_what_is_gone(alone):
+    assert _get(alone, "/metrics").status_code == 401
+
+    for _ in range(20):
+        _get(alone, "/healthz", Connection="close")
+    answer = _get(alone, "/metrics", Authorization="Bearer a-token")
+
+    counted = re.search(
+        r'^philately_http_request_duration_seconds_count\{method="GET",status="200",view="healthz"\} (\S+)$',
+        answer.text,
+        re.M,
+    )
+    assert counted is not None
+    assert float(counted[1]) >= 20
+    processes = {path.name.rsplit("_", 1)[1] for path in (alone.running.log.parent / "metrics").glob("histogram_*.db")}
+    assert len(processes) == 2, "both took requests"
+    assert 'philately_dependency_up{dependency="database"} 0.0' in answer.text
+    assert "philately_candidates_waiting" not in answer.text, "what is not known is not told"
+
+
+def test_every_line_of_its_log_is_json_and_a_failed_request_is_found_by_its_id(alone):
+    answer = _get(alone, "/", **{"X-Request-ID": "from-a-proxy-1"})
+
+    assert answer.status_code == 500
+    assert answer.headers["X-Request-ID"] == "from-a-proxy-1"
+    records = [json.loads(line) for line in alone.running.log.read_text().splitlines()]
+    (failed,) = [record for record in records if record.get("request_id") == "from-a-proxy-1"]
+    assert (failed["level"], failed["logger"]) == ("ERROR", "django.request")
+    assert "OperationalError" in failed["traceback"]
+    assert "hush" not in alone.running.log.read_text()
