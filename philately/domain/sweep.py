@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from philately.broker import ring
-from philately.domain import audits, dry_runs, dumps, opinions, resumable, twins, withdrawals
+from philately.domain import audits, dry_runs, dumps, opinions, resumable, tidying, twins, withdrawals
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.locks import is_free, within_reach
@@ -42,6 +42,7 @@ def sweep() -> None:
         ring_relax(scale)
     dry_runs.sweep()
     resumable.sweep()
+    tidying.tidy_when_due()
 
 
 def _take_from_the_dead() -> None:

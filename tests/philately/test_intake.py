@@ -19,12 +19,13 @@ from django.utils import timezone
 from driving import cif, read_all, submit, zipped
 from facts import Killed, before_statement, bells, kill, let_expire
 
-from philately.domain.files import DamagedShard, index_name, list_name, read_shard, replace, shard_name
+from philately.domain.files import DamagedShard, list_name, put_bytes, read_shard
 from philately.domain.intake import Method, UploadRefused, accept_upload, read_batches
 from philately.domain.locks import LockLost, lock
 from philately.domain.shards import ChangedShard
 from philately.models import Batch, Candidate, CandidateDetail, Lock, Season, Shard
 from philately.states import BatchState, CandidateState
+from philately.storage import storage
 from validation.crystal import Crystal
 
 TEXTS = {"a.cif": "data_a\n_cell_length_a 1\n", "b.cif": "data_b\n_cell_length_a 2\n"}
@@ -316,22 +317,29 @@ def test_where_the_list_of_shards_is_lost_the_upload_is_read_again_and_nothing_d
 
 @pytest.mark.parametrize("content", [b"", b"0" * 64, b"[]", b"0" * 64 + b"\n[{"])
 def test_a_list_of_shards_that_was_cut_short_counts_for_nothing(half_released, content):
-    replace(list_name(half_released.pk), content)
+    put_bytes(list_name(half_released.pk), content)
 
     read_batches(half_released.season_id)
 
     assert _is_whole(half_released)
 
 
-@pytest.mark.parametrize("name_of", [shard_name, index_name])
-def test_a_stored_shard_that_changed_is_noticed_and_made_again(half_released, name_of):
-    replace(name_of(half_released.pk, 1), b"damaged")
+@pytest.mark.parametrize("ending", [".gz", ".index.gz"])
+def test_a_stored_shard_that_changed_is_noticed_and_made_again(half_released, ending):
+    (name,) = [name for name in storage().names_below(f"shards/{half_released.pk}") if _is_of_shard(name, 1, ending)]
+    put_bytes(name, b"damaged")
 
     with pytest.raises(DamagedShard):
         read_batches(half_released.season_id)
     read_batches(half_released.season_id)
 
     assert _is_whole(half_released)
+
+
+def _is_of_shard(name, number, ending):
+    """Whether it is the text, or the index, of the batch's so-manieth shard."""
+    stem, _, rest = name.rpartition("/")[2].partition(".")
+    return stem.startswith(f"{number}-") and f".{rest}" == ending
 
 
 def test_a_shard_that_was_released_is_never_stored_otherwise(half_released, settings):
