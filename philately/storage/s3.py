@@ -34,6 +34,8 @@ class S3Store(S3Storage):  # type: ignore[misc]
     """An object is there whole or not at all: that is what S3 promises of each PUT and of each finished multipart
     upload. Reading asks for ranges of the object that was there when it was opened, and of no other."""
 
+    listed_at_a_time = 1000  # objects; no server gives or removes more
+
     def __init__(self, **options: Any) -> None:
         style, own_server = options.get("addressing_style"), options.get("endpoint_url")
         options["client_config"] = Config(
@@ -94,8 +96,8 @@ class S3Store(S3Storage):  # type: ignore[misc]
 
     def delete_below(self, folder: str) -> None:
         keys = list(self._keys_below(folder))
-        for first in range(0, len(keys), 1000):
-            some = [{"Key": key} for key in keys[first : first + 1000]]
+        for first in range(0, len(keys), self.listed_at_a_time):
+            some = [{"Key": key} for key in keys[first : first + self.listed_at_a_time]]
             with _faults(folder):
                 said = self._client.delete_objects(Bucket=self.bucket_name, Delete={"Objects": some, "Quiet": True})
             if failed := said.get("Errors"):
@@ -145,7 +147,9 @@ class S3Store(S3Storage):  # type: ignore[misc]
     def _keys_below(self, folder: str) -> Iterator[str]:
         with _faults(folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket_name, Prefix=self._prefix(folder)
+                Bucket=self.bucket_name,
+                Prefix=self._prefix(folder),
+                PaginationConfig={"PageSize": self.listed_at_a_time},
             )
             for page in pages:
                 yield from (entry["Key"] for entry in page.get("Contents", ()))
