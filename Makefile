@@ -7,14 +7,14 @@ export PYTHONUNBUFFERED := 1
 MAKEFLAGS += -j2  # two compilations, or one beside the linters
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-full lint format clean
+.PHONY: help demo serve test test-full lint checks audit format clean
 
 help:
 	@echo "make demo       the whole way once, from upload to dump (KEEP=1 keeps serving)"
 	@echo "make serve      run the platform on http://127.0.0.1:$(or $(PORT),8000)/"
 	@echo "make test       lint and tests, at most ten minutes"
 	@echo "make test-full  and what is long: kills, real weights, corpus"
-	@echo "make lint       ruff, mypy, import-linter, missing migrations"
+	@echo "make lint       ruff, mypy, import-linter, missing migrations, known vulnerabilities"
 	@echo "make format     let ruff format the code"
 
 $(BIN)/python:
@@ -46,7 +46,13 @@ demo: $(VENV)/.hull $(VENV)/.kernels
 serve: $(VENV)/.hull $(VENV)/.kernels
 	$(BIN)/python manage.py up --port $(or $(PORT),8000)
 
-lint: $(VENV)/.dev
+lint: checks audit
+
+# beside the linters, since two may run; asks the network for at most 40 seconds
+audit: $(VENV)/.dev
+	@$(BIN)/python .ci/audit.py
+
+checks: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy hull validation philately benchmark

@@ -12,6 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 
 from philately.logs import FORMATS
+from philately.postgres import pooled
+from philately.storage.address import BadAddress, storage_of
 
 env = Env()
 
@@ -25,6 +27,10 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 if not (DEBUG or HTTPS) and set(ALLOWED_HOSTS) - {"localhost", "127.0.0.1", "[::1]", "testserver"}:
     raise ImproperlyConfigured("serving other hosts than this machine needs HTTPS=1 (or DEBUG=1 while you develop)")
+if HTTPS and DEBUG:
+    raise ImproperlyConfigured("DEBUG=1 shows settings and code to every visitor: it is not for HTTPS=1")
+if HTTPS and "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS=* lets anybody choose the host in our links: name the hosts")
 
 
 def _own_secret_key() -> str:
@@ -39,7 +45,11 @@ def _own_secret_key() -> str:
     return key
 
 
-SECRET_KEY = env.str("SECRET_KEY", "") or _own_secret_key()
+SECRET_KEY = env.str("SECRET_KEY", "")
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", [])  # older ones: what they signed stays valid
+if HTTPS and any(len(key) < 50 or len(set(key)) < 10 for key in (*filter(None, [SECRET_KEY]), *SECRET_KEY_FALLBACKS)):
+    raise ImproperlyConfigured("SECRET_KEY and its fallbacks are random texts of at least 50 characters")
+SECRET_KEY = SECRET_KEY or _own_secret_key()
 
 INSTALLED_APPS = [
     "philately",
@@ -64,6 +74,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "philately.pages.faults.Faults",
 ]
 
 CONTENT_SECURITY_POLICY = {
@@ -102,6 +113,12 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", 20)  # connections of one process, on PostgreSQL; 0: no pool
+DATABASE_WAIT_S = env.float("DATABASE_WAIT_S", 10.0)  # for one of them
+WEB_STATEMENT_LIMIT_S = env.float("WEB_STATEMENT_LIMIT_S", 30.0)  # of the web server's statements, on PostgreSQL
+WEB_LOCK_LIMIT_S = env.float("WEB_LOCK_LIMIT_S", 10.0)
+if DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    DATABASES["default"] = pooled(DATABASES["default"], size=DATABASE_POOL_SIZE, timeout_s=DATABASE_WAIT_S)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "philately.User"
 AUTH_PASSWORD_VALIDATORS = [
@@ -119,23 +136,27 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = DATA_DIR / "static"
-MEDIA_ROOT = DATA_DIR / "files"  # uploads and shards; never served as they are
+STATIC_ROOT = Path(env.str("STATIC_ROOT", str(DATA_DIR / "static"))).resolve()
+try:  # MEDIA_ROOT: uploads, shards and dumps, where they are local; never served as they are
+    _STORAGE, MEDIA_ROOT = storage_of(env.str("STORAGE_URL", ""), DATA_DIR / "files")
+except BadAddress as error:
+    raise ImproperlyConfigured(str(error)) from None
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": _STORAGE,
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG or env.bool("PLAIN_STATIC", False)
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
-DUMP_DIR = DATA_DIR / "dumps"
+DUMP_DIR = DATA_DIR / "dumps"  # where one is written before it goes to the storage
 HULL_DIR = DATA_DIR / "hulls"  # snapshots, for a fast start; they may be deleted at any time
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked from inside, past the proxy
 X_FRAME_OPTIONS = "DENY"
 
 # Uploads. Django spools what is larger than 2.5 MB to a temporary file; the limits below are checked while reading.
@@ -165,6 +186,8 @@ ATOM_STEPS_A_SEASON = env.int("ATOM_STEPS_A_SEASON", 40_000_000_000)
 BROKER_URL = env.str("BROKER_URL", "filesystem://")
 QUEUE_PREFIX = env.str("QUEUE_PREFIX", "")  # where installations share a broker
 BROKER_DIR = DATA_DIR / "broker"
+if HTTPS and not env.str("SECRET_KEY", "") and not BROKER_URL.startswith("filesystem"):
+    raise ImproperlyConfigured("where several machines serve, each would make a key of its own: set SECRET_KEY")
 
 # Work. Leases are renewed while work goes on; what outlives its lease is taken from its worker.
 PARSE_LIMIT_S = env.float("PARSE_LIMIT_S", 20.0)  # one structure
@@ -186,6 +209,7 @@ HULL_AUDIT_EVERY_S = env.float("HULL_AUDIT_EVERY_S", 86_400.0)  # of an official
 PLACE_CHUNK = env.int("PLACE_CHUNK", 5000)
 PLACE_DEADLINE_S = env.float("PLACE_DEADLINE_S", 7 * 86_400.0)  # the longest that one candidate holds up the others
 
+CODE_COMMIT = env.str("CODE_COMMIT", "")  # of an image, which is no checkout
 DATA_LICENCE = env.str("DATA_LICENCE", "CC BY 4.0")
 
 # Watching

@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 
-from django.core.files.storage import default_storage
 from django.db.models import F
 
 from philately.domain import dry_runs, files, reading, twins
@@ -81,7 +80,7 @@ def _read(run: DryRun) -> None:
         table_as = rows.store(f"{dry_runs.tables_of(run)}/{run.lease}.parquet")
     told = {"n_done": counts.total(), "counts": counts, "n_atoms": n_atoms, "table_as": table_as}
     if not _end(run, DryRunState.DONE, **told):
-        default_storage.delete(table_as)
+        files.delete(table_as)
         raise LeaseLost(run.pk)
 
 

@@ -7,7 +7,6 @@ import logging
 from datetime import timedelta
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -32,7 +31,7 @@ def begin(member: Membership, stored: files.Stored, method: intake.Method) -> Dr
             quotas.refuse_upload(member, stored.n_bytes, is_dry_run=True)
             return _queue(member, stored, method)
     except UploadRefused:
-        default_storage.delete(stored.stored_as)
+        files.delete(stored.stored_as)
         raise
 
 
@@ -104,20 +103,10 @@ def _remove(run: DryRun) -> None:
         is_batchs = current.batch is not None and current.batch.stored_as == current.stored_as
         current.delete()
     if not is_batchs:
-        default_storage.delete(current.stored_as)
-    _removetables_of(run)
+        files.delete(current.stored_as)
+    files.delete_below(tables_of(run))
 
 
 def tables_of(run: DryRun) -> str:
     """The folder of its table, and of those that a worker wrote which died before it could say so."""
     return f"{FOLDER}/tables/{run.pk}"
-
-
-def _removetables_of(run: DryRun) -> None:
-    try:
-        _, names = default_storage.listdir(tables_of(run))
-    except FileNotFoundError:
-        return  # it never came to a table
-    for name in names:
-        default_storage.delete(f"{tables_of(run)}/{name}")
-    default_storage.delete(tables_of(run))

@@ -7,9 +7,8 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from django.core.files import File
-from django.core.files.storage import default_storage
 
+from philately.domain import files
 from philately.queries.dry_runs import ROWS_A_GROUP, TABLE_SCHEMA, DryRow
 
 
@@ -27,11 +26,10 @@ class Table:
             self._flush()
 
     def store(self, name: str) -> str:
-        """Its name in the storage, which may be another."""
+        """Its name in the storage."""
         self._flush()
         self.close()
-        self._file.seek(0)
-        return default_storage.save(name, File(self._file))
+        return files.put(name, self._file)
 
     def close(self) -> None:
         """May be called twice."""

@@ -5,8 +5,10 @@ The same database gives the same bytes. Every distance in it can be computed aga
 
 import json
 import shutil
+import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from django.conf import settings
 from django.db.models import Prefetch, QuerySet
+from django.db.models.functions import Now
 
 from hull.entries import Formula
 from hull.reference import Coverage, write_release
 from hull.store import STABLE_TOLERANCE, HullStore, Position
+from philately.domain import offered_dumps
 from philately.domain.locks import Hold, LockLost, lock
 from philately.domain.releases import file_sha256, release_of
 from philately.domain.runs import hull_of
 from philately.logs import carries
-from philately.models import Candidate, Phase, Placement, Run, Season
-from philately.queries.dumps import MANIFEST, latest_dump, state_of
+from philately.models import Candidate, Dump, Phase, Placement, Run, Season
+from philately.queries.dumps import MANIFEST, latest_dump, shows, state_of
 from philately.queries.stable import symmetry_row
 from philately.states import FINAL, PhaseStatus
 from validation.crystal import Crystal
@@ -32,6 +36,8 @@ from validation.spacegroup import symbol_of
 
 FORMAT_VERSION = 2
 _CHUNK = 2000
+_PREFIX = ".offered-"  # of folders in DUMP_DIR, on their way to the storage
+_ABANDONED_S = 86_400.0
 
 SCHEMA = pa.schema(
     [
@@ -95,22 +101,25 @@ class DumpRefused(Exception):
     """The dump cannot be written there; the message says why."""
 
 
-def dump_season(season: Season, out: Path, *, wait_s: float = 600.0) -> dict[str, Any]:
+def dump_season(
+    season: Season, out: Path, *, wait_s: float = 600.0, at_work: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Write the season's official run into the folder ``out``, replacing an older dump; returns the manifest.
 
-    The sequencer waits meanwhile, so that rows and hull belong together. Raises DumpRefused.
+    The sequencer waits meanwhile, so that rows and hull belong together. at_work: called again and again. Raises
+    DumpRefused.
     """
     if season.official_run is None:
         raise DumpRefused(f"the season {season} has no official run")
     if out.exists() and not (out / MANIFEST).is_file():
         raise DumpRefused(f"{out} exists and is no dump; give another folder")
-    with _sequencer_lock(season, wait_s) as hold:  # which keeps two dumps out of each other's folder, too
+    with _sequencer_lock(season, wait_s, at_work) as hold:  # which keeps two dumps out of each other's folder, too
         fresh = out.with_name(f".{out.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         run = Run.objects.select_related("release__scale", "season").get(pk=season.official_run.pk)
         try:
-            manifest = _write(run, fresh, hold)
+            manifest = _write(run, fresh, hold, at_work)
             hold.confirm()
         except LockLost as lost:
             raise DumpRefused("writing took so long that the sequencer went on meanwhile; try again later") from lost
@@ -126,28 +135,61 @@ def due(season: Season) -> bool:
     offered = latest_dump(season)
     if offered is None:
         return True
-    if offered.shows(run):
+    if shows(offered, run):
         return False
     under_way = Candidate.objects.filter(season=season).exclude(state__in=FINAL).exists()
-    return not under_way or offered.age_s > settings.DUMP_EVERY_S
+    young = Dump.objects.filter(pk=offered.pk, whole_at__gt=Now() - timedelta(seconds=settings.DUMP_EVERY_S))
+    return not under_way or not young.exists()
 
 
 @carries("season")
 def refresh(season_id: int) -> bool:
-    """Write the dump that the season's page offers, where it is due; says whether it was."""
+    """Make the dump that the season's page offers anew, where it is due; says whether it was."""
     season = Season.objects.select_related("official_run").get(pk=season_id)
-    with lock(f"dump:{season_id}") as hold:
+    with lock(_lock_of(season)) as hold:
         if hold is None or not due(season):
             return False
-        dump_season(season, Path(settings.DUMP_DIR) / season.slug)
+        _offer(season, hold)
     return True
+
+
+def offer(season: Season) -> Dump:
+    """Make it anew at once. Raises DumpRefused."""
+    with lock(_lock_of(season)) as hold:
+        if hold is None:
+            raise DumpRefused("another process is making this season's dump; it will be there soon")
+        return _offer(season, hold)
+
+
+def _offer(season: Season, hold: Hold) -> Dump:
+    """Written here, then put into the storage."""
+    _remove_abandoned()
+    Path(settings.DUMP_DIR).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=settings.DUMP_DIR, prefix=_PREFIX) as folder:
+        written = Path(folder) / season.slug
+        manifest = dump_season(season, written, at_work=hold.at_work)
+        try:
+            return offered_dumps.publish(season, written, manifest, hold)
+        except LockLost as lost:
+            raise DumpRefused("storing took so long that another process makes this dump now") from lost
+
+
+def _remove_abandoned() -> None:
+    """What processes of this machine left that were killed while they wrote."""
+    for folder in Path(settings.DUMP_DIR).glob(f"{_PREFIX}*"):
+        if folder.stat().st_mtime < time.time() - _ABANDONED_S:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock_of(season: Season) -> str:
+    return f"dump:{season.pk}"
 
 
 class _sequencer_lock:
     """The sequencer's lock, waited for."""
 
-    def __init__(self, season: Season, wait_s: float) -> None:
-        self._name = f"place:{season.pk}"
+    def __init__(self, season: Season, wait_s: float, at_work: Callable[[], None]) -> None:
+        self._name, self._at_work = f"place:{season.pk}", at_work
         self._until = time.monotonic() + wait_s
 
     def __enter__(self) -> Hold:
@@ -159,19 +201,25 @@ class _sequencer_lock:
             self._context.__exit__(None, None, None)
             if time.monotonic() > self._until:
                 raise DumpRefused("the sequencer is busy; try again later")
+            self._at_work()
             time.sleep(0.2)
 
     def __exit__(self, *error: Any) -> None:
         self._context.__exit__(*error)
 
 
-def _write(run: Run, folder: Path, hold: Hold) -> dict[str, Any]:
-    hull = hull_of(run, keep=hold.keep)
+def _write(run: Run, folder: Path, hold: Hold, at_work: Callable[[], None]) -> dict[str, Any]:
+    def keep() -> None:
+        hold.keep()
+        at_work()
+
+    hull = hull_of(run, keep=keep)
     phases = folder / "phases.parquet"
     n_rows = 0
     with pq.ParquetWriter(phases, SCHEMA, compression="zstd") as writer:
         for rows in _chunks(run, hull):
             hold.confirm()
+            at_work()
             writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
             n_rows += len(rows)
     release = folder / "release.parquet"

@@ -2,15 +2,16 @@
 
 import gzip
 import hashlib
+import io
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
 
 from philately.models import Shard
+from philately.storage import storage
 
 _CHUNK = 1 << 20
 _Item = TypeVar("_Item")
@@ -31,11 +32,12 @@ def sha256_of(upload: Upload) -> str:
 
 
 def save_upload(upload: Upload, sha256: str) -> str:
-    """Store an upload under its hash; returns its name in the storage."""
+    """Store an upload under its hash; returns its name in the storage. Whoever stores the same at the same moment
+    stores the same bytes."""
     name = f"uploads/{sha256[:2]}/{sha256}"
-    if default_storage.exists(name) and default_storage.size(name) == upload.size:
-        return name
-    return default_storage.save(name, upload)  # beside what is there: an upload that broke off, or is still going on
+    if _size_if_there(name) != upload.size:
+        put(name, cast(BinaryIO, upload))
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +53,26 @@ class Stored:
 def store(upload: Upload, *, folder: str = "") -> Stored:
     """Hash and store an upload; in a folder of its own, where it is to go again without a look at others'."""
     sha256 = sha256_of(upload)
-    name = default_storage.save(f"{folder}/{sha256}", upload) if folder else save_upload(upload, sha256)
+    if folder:
+        name = put(f"{folder}/{sha256}.{secrets.token_hex(8)}", cast(BinaryIO, upload))
+    else:
+        name = save_upload(upload, sha256)
     return Stored(sha256, name, storable(upload.name or "upload")[-255:], upload.size or 0)
 
 
 def open_stored(name: str) -> BinaryIO:
-    return default_storage.open(name, "rb")  # type: ignore[return-value]
+    """Raises FileNotFoundError."""
+    return storage().open(name)
 
 
-def shard_name(batch_id: int, number: int) -> str:
-    return f"shards/{batch_id}/{number}.gz"
+def shard_name(batch_id: int, number: int, sha256: str) -> str:
+    """A name belongs to its content for good: whoever writes under it, late or twice, writes the same bytes."""
+    return f"shards/{batch_id}/{number}-{sha256[:32]}.gz"
 
 
-def index_name(batch_id: int, number: int) -> str:
+def index_name(batch_id: int, number: int, sha256: str) -> str:
     """What the structures in a shard's text are, until they are candidates."""
-    return f"shards/{batch_id}/{number}.index.gz"
+    return f"shards/{batch_id}/{number}-{sha256[:32]}.index.gz"
 
 
 def list_name(batch_id: int) -> str:
@@ -74,9 +81,10 @@ def list_name(batch_id: int) -> str:
 
 
 def save_shard(batch_id: int, number: int, text: bytes) -> tuple[str, str]:
-    """Compress and store a shard, replacing what an interrupted attempt left; returns its name and SHA-256."""
+    """Compress and store a shard; returns its name and SHA-256."""
     packed = pack(text)
-    return replace(shard_name(batch_id, number), packed), sha256_of_bytes(packed)
+    sha256 = sha256_of_bytes(packed)
+    return put_bytes(shard_name(batch_id, number, sha256), packed), sha256
 
 
 def pack(data: bytes) -> bytes:
@@ -88,34 +96,31 @@ def sha256_of_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def replace(name: str, data: bytes) -> str:
-    """Store under this very name, whatever is there; returns the name. Raises NameTaken."""
-    if default_storage.exists(name):
-        default_storage.delete(name)
-    stored_as = default_storage.save(name, ContentFile(data))
-    if stored_as != name:
-        default_storage.delete(stored_as)
-        raise NameTaken(name)
+def put(name: str, content: BinaryIO) -> str:
+    """Store under this very name, in place of whatever is there; returns the name."""
+    storage().put(name, content)
     return name
 
 
+def put_bytes(name: str, data: bytes) -> str:
+    return put(name, io.BytesIO(data))
+
+
+def exists(name: str) -> bool:
+    return storage().exists(name)
+
+
 def delete(name: str) -> None:
-    default_storage.delete(name)
+    storage().delete(name)
+
+
+def delete_below(folder: str) -> None:
+    storage().delete_below(folder)
 
 
 def delete_shards(batch_id: int) -> None:
     """Everything that was stored of a batch's text, complete or not."""
-    folder = f"shards/{batch_id}"
-    try:
-        _, names = default_storage.listdir(folder)
-    except FileNotFoundError:
-        return
-    for name in (*(f"{folder}/{name}" for name in names), folder):
-        default_storage.delete(name)
-
-
-class NameTaken(Exception):
-    """Another process stored something under this name at the same moment."""
+    delete_below(f"shards/{batch_id}")
 
 
 class DamagedShard(Exception):
@@ -146,8 +151,15 @@ def _checked(name: str, sha256: str) -> bytes:
 
 def read_if_there(name: str) -> bytes | None:
     try:
-        with default_storage.open(name, "rb") as stream:
-            return stream.read()  # type: ignore[no-any-return]
+        with storage().open(name) as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return None
+
+
+def _size_if_there(name: str) -> int | None:
+    try:
+        return storage().size(name)
     except FileNotFoundError:
         return None
 

@@ -121,7 +121,7 @@ def _read_batch(batch: Batch, hold: Hold) -> None:
         return
     Batch.objects.filter(pk=batch.pk).update(attempts=F("attempts") + 1)
     released = dict(batch.shards.values_list("number", "sha256"))
-    stored = shards.read_list(batch)
+    stored = shards.read_list(batch, released)
     try:
         stored = _store(batch, released, hold) if stored is None else stored
         if not released:
@@ -178,7 +178,7 @@ def _checked_rows(batch: Batch, stored: shards.Stored) -> Iterator[shards.Row]:
     """What a shard's candidates are. Raises DamagedShard where it is not in storage any more as it was stored; then
     the next attempt reads the upload again."""
     try:
-        files.check(files.shard_name(batch.pk, stored.number), stored.sha256)
+        files.check(files.shard_name(batch.pk, stored.number, stored.sha256), stored.sha256)
         return shards.read_index(batch, stored)
     except files.DamagedShard:
         shards.forget_list(batch)
@@ -188,7 +188,7 @@ def _checked_rows(batch: Batch, stored: shards.Stored) -> Iterator[shards.Row]:
 def _release(batch: Batch, stored: shards.Stored, rows: list[shards.Row], hold: Hold, *, is_last: bool) -> None:
     """A shard and its candidates, with the season's next arrival numbers: all or nothing. The last one ends the batch;
     each gives the batch its attempts back, so that only what fails again and again at one place is set aside."""
-    stored_as = files.shard_name(batch.pk, stored.number)
+    stored_as = files.shard_name(batch.pk, stored.number, stored.sha256)
     state = BatchState.READ if is_last else BatchState.UPLOADED
     with transaction.atomic():
         hold.confirm()

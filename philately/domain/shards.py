@@ -71,10 +71,11 @@ class Shelf:
         if self.released.get(number, sha256) != sha256:
             raise ChangedShard(f"shard {number} of {self.batch} was released with another text")
         if number not in self.released:
-            files.replace(files.shard_name(self.batch.pk, number), packed)
+            files.put_bytes(files.shard_name(self.batch.pk, number, sha256), packed)
         index = files.pack("\n".join(json.dumps(astuple(row)) for row in self.rows).encode())
-        files.replace(files.index_name(self.batch.pk, number), index)
-        self.stored.append(Stored(number, sha256, files.sha256_of_bytes(index)))
+        index_sha256 = files.sha256_of_bytes(index)
+        files.put_bytes(files.index_name(self.batch.pk, number, index_sha256), index)
+        self.stored.append(Stored(number, sha256, index_sha256))
         self.text, self.rows = bytearray(), []
 
 
@@ -93,18 +94,27 @@ def _row(found: Found, offset: int, length: int) -> Row:
 
 
 def write_list(batch: Batch, stored: Sequence[Stored]) -> None:
-    """Say that these are all the batch's shards. The list carries its checksum, since a killed writer leaves half."""
-    body = json.dumps([asdict(shard) for shard in stored]).encode()
-    files.replace(files.list_name(batch.pk), files.sha256_of_bytes(body).encode() + b"\n" + body)
+    """Say that these are all the batch's shards. The list carries its checksum, as what it lists does."""
+    body = json.dumps({"upload": batch.sha256, "shards": [asdict(shard) for shard in stored]}).encode()
+    files.put_bytes(files.list_name(batch.pk), files.sha256_of_bytes(body).encode() + b"\n" + body)
 
 
-def read_list(batch: Batch) -> list[Stored] | None:
-    """None where the shards are not known to be whole."""
+def read_list(batch: Batch, released: dict[int, str]) -> list[Stored] | None:
+    """None where the shards are not known to be whole, or are of another batch, which had this number before an older
+    database was restored. Raises ChangedShard where they go on otherwise than those that were released: a worker that
+    had been asleep has written them, by another SHARD_SIZE."""
     written = files.read_if_there(files.list_name(batch.pk))
     sha256, _, body = (written or b"").partition(b"\n")
     if sha256.decode("ascii", "replace") != files.sha256_of_bytes(body):
         return None
-    return [Stored(**shard) for shard in json.loads(body)]
+    listed = json.loads(body)
+    if not isinstance(listed, dict) or listed["upload"] != batch.sha256:
+        return None
+    stored = [Stored(**shard) for shard in listed["shards"]]
+    if released.items() - {(shard.number, shard.sha256) for shard in stored}:
+        forget_list(batch)
+        raise ChangedShard(f"the list of shards of {batch} is not of those that were released; it is made again")
+    return stored
 
 
 def forget_list(batch: Batch) -> None:
@@ -113,5 +123,6 @@ def forget_list(batch: Batch) -> None:
 
 def read_index(batch: Batch, shard: Stored) -> Iterator[Row]:
     """What the shard's candidates are, in order. Raises DamagedShard."""
-    index = files.read_checked(files.index_name(batch.pk, shard.number), shard.index_sha256)
+    name = files.index_name(batch.pk, shard.number, shard.index_sha256)
+    index = files.read_checked(name, shard.index_sha256)
     return (Row(*json.loads(line)) for line in index.split(b"\n"))

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from philately.broker import ring
 from philately.counted import count
-from philately.domain import audits, dry_runs, dumps, opinions, resumable, tallies, twins, withdrawals
+from philately.domain import audits, dry_runs, dumps, opinions, resumable, tallies, tidying, twins, withdrawals
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.locks import is_free, within_reach
@@ -43,6 +43,7 @@ def sweep() -> None:
         ring_relax(scale)
     dry_runs.sweep()
     resumable.sweep()
+    tidying.tidy_when_due()
     tallies.swept()
 
 

@@ -6,6 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 from validation.rules import MATCHER_VERSION, RULES_VERSION
 
 CODE_VERSION = "0.1.0"
@@ -24,7 +26,9 @@ def provenance() -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """The commit of a checkout; empty in an installation without git."""
+    """The commit that the installation says it is of, or that of a checkout; empty where neither is known."""
+    if settings.CODE_COMMIT:
+        return str(settings.CODE_COMMIT)
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"],

@@ -2,6 +2,7 @@
 
 from philately.models.audits import HullAudit
 from philately.models.batches import Batch, Candidate, CandidateDetail, Shard
+from philately.models.dumps import Dump
 from philately.models.judges import AcceptedJudge
 from philately.models.likenesses import Fit, InitialFingerprint, RelaxedFingerprint
 from philately.models.locks import Lock
@@ -21,6 +22,7 @@ __all__ = [
     "Candidate",
     "CandidateDetail",
     "DryRun",
+    "Dump",
     "Fit",
     "HullAudit",
     "HullPoint",

@@ -1,5 +1,7 @@
 """A season: its page, leaderboard, stable set and dump."""
 
+from pathlib import PurePosixPath
+
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
@@ -7,6 +9,7 @@ from django.views.decorators.http import require_safe
 from hull.entries import Formula, HullError
 from hull.reference import Coverage
 from philately import queries
+from philately.domain.files import open_stored
 from philately.models import Season
 from philately.pages.rules_table import rules_in_words
 
@@ -90,10 +93,13 @@ def dump_file(request: HttpRequest, slug: str, name: str) -> HttpResponse | File
     dump = None if view.veiled else queries.latest_dump(view.season)
     if dump is None or name not in dump.files:
         raise Http404("there is no such file in the season's dump")
-    path = dump.files[name]
+    try:
+        file = open_stored(f"{dump.stored_in}/{name}")
+    except FileNotFoundError as error:
+        raise Http404("the dump is not in the storage; it will be made again") from error
     return FileResponse(
-        path.open("rb"),
+        file,
         as_attachment=True,
         filename=f"{slug}-{name}",
-        content_type=_MEDIA_TYPES.get(path.suffix, "text/plain"),
+        content_type=_MEDIA_TYPES.get(PurePosixPath(name).suffix, "text/plain"),
     )

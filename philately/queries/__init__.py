@@ -10,7 +10,7 @@ from philately.queries.batches import (
     visible_candidate,
 )
 from philately.queries.dry_runs import DryRow, DryTable, dry_rows, dry_run_of, dry_runs_of, dry_table
-from philately.queries.dumps import Dump, latest_dump
+from philately.queries.dumps import latest_dump
 from philately.queries.efforts import usual_of
 from philately.queries.estimates import Estimate, estimate_of, estimate_of_dry_run
 from philately.queries.opinions import OpinionRow, auditor_rows, opinions_on
@@ -24,7 +24,6 @@ __all__ = [
     "BatchRow",
     "DryRow",
     "DryTable",
-    "Dump",
     "Estimate",
     "Leaderboard",
     "OpinionRow",

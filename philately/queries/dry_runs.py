@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from django.contrib.auth.models import AnonymousUser
-from django.core.files.storage import default_storage
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from philately.models import DryRun, User
+from philately.storage import storage
 
 FAULT = "FAILED"  # in place of a reason, where reading a structure was our fault
 PASSED = "passed"  # asks for the rows without a reason
@@ -85,7 +85,7 @@ def dry_rows(run: DryRun, *, reason: str = "", after: int = 0) -> Iterator[DryRo
     """The same rows without an end, one group of the file in memory at a time."""
     if not run.table_as:
         return
-    with default_storage.open(run.table_as, "rb") as stream:
+    with storage().open(run.table_as) as stream:
         file = pq.ParquetFile(stream)
         for group in range(after // ROWS_A_GROUP, file.num_row_groups):
             table = file.read_row_group(group)

@@ -1,49 +1,27 @@
-"""The latest dump of a season, as it lies on disk."""
+"""The dump that a season offers."""
 
-import json
-import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from django.conf import settings
-
-from philately.models import Run, Season
+from philately.models import Dump, Run, Season
+from philately.queries import clock
 
 MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Dump:
-    """manifest: as the file says. files: name → path, the manifest and the checksums included."""
+def latest_dump(season: Season) -> Dump | None:
+    """The newest that is whole; None where there is none yet. One query."""
+    return Dump.objects.filter(season=season, whole_at__isnull=False).order_by("-pk").first()
 
-    manifest: dict[str, Any]
-    files: dict[str, Path]
 
-    @property
-    def age_s(self) -> float:
-        """Seconds since it was written; 0 while it is being replaced."""
-        try:
-            return max(0.0, time.time() - self.files[MANIFEST].stat().st_mtime)
-        except FileNotFoundError:
-            return 0.0
+def age_s(dump: Dump) -> float:
+    """Seconds since it was whole, by the database's clock; one small query."""
+    assert dump.whole_at is not None  # nothing else is offered
+    return max(0.0, (clock.now() - dump.whole_at).total_seconds())
 
-    def shows(self, run: Run) -> bool:
-        """Whether it is of this run as it is now."""
-        return bool(self.manifest["run"] == state_of(run))
+
+def shows(dump: Dump, run: Run) -> bool:
+    """Whether it is of this run as it is now."""
+    return bool(dump.manifest["run"] == state_of(run))
 
 
 def state_of(run: Run) -> dict[str, int]:
     """How far a run is, as manifests have it."""
     return {"number": run.number, "placed_to": run.placed_to, "log_position": run.log_position}
-
-
-def latest_dump(season: Season) -> Dump | None:
-    """None where nobody has written one."""
-    folder = Path(settings.DUMP_DIR) / season.slug
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
-    except FileNotFoundError:
-        return None
-    return Dump(manifest, files)

@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce, Now
 from prometheus_client import Metric
 
 from philately.models import Batch, Candidate, HullAudit, Phase, Run, Season
-from philately.queries.dumps import latest_dump
+from philately.queries.dumps import age_s, latest_dump, shows
 from philately.queries.figures import Sample, age_of, counted, family, first, value_of
 from philately.states import BatchState, CandidateState, PhaseStatus
 
@@ -71,7 +71,7 @@ def _of_dumps(seasons: list[Season]) -> list[Metric]:
 
     def age(season: Season) -> float | None:
         dump = offered[season.pk]
-        return None if dump is None else dump.age_s
+        return None if dump is None else age_s(dump)
 
     def stale(season: Season) -> float | None:
         run, dump = season.official_run, offered[season.pk]
@@ -79,7 +79,7 @@ def _of_dumps(seasons: list[Season]) -> list[Metric]:
             return None
         if dump is None:
             return _since_beginning(season, run)
-        return 0.0 if dump.shows(run) else dump.age_s
+        return 0.0 if shows(dump, run) else age_s(dump)
 
     return [
         _figure("dump_age_seconds", "Since the dump that the season's page offers was written.", seasons, age),

@@ -11,6 +11,7 @@ from facts import add_candidate
 from philately.domain import place
 from philately.domain.place import place_waiting
 from philately.models import Membership, Placement, Release, Season, User
+from philately.queries.dumps import latest_dump
 from philately.states import CandidateState, Role, Visibility
 from validation.scales import scale_digest
 
@@ -120,9 +121,11 @@ def test_dump_dataset_names_files_rows_and_checksums(placed, tmp_path, capsys):
 
 
 def test_dump_dataset_writes_where_the_season_s_page_offers_it(placed, settings, capsys):
-    _show("dump_dataset", capsys=capsys)
+    shown = _show("dump_dataset", capsys=capsys)
 
-    assert (settings.DUMP_DIR / "practice" / "manifest.json").is_file()
+    assert "/phases.parquet: 8 rows" in shown
+    assert latest_dump(Season.objects.get()).manifest["files"]["phases.parquet"]["rows"] == 8
+    assert list(settings.DUMP_DIR.iterdir()) == []
 
 
 def test_dump_dataset_asks_which_season_and_refuses_foreign_folders(placed, tmp_path):

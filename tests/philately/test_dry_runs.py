@@ -23,6 +23,7 @@ from philately.domain.sweep import sweep
 from philately.models import Batch, Candidate, DryRun, Season, Shard
 from philately.queries.dry_runs import FAULT, PASSED
 from philately.states import BatchState, CandidateState, DryRunState, Role
+from philately.storage import storage
 from validation.answers import Fault, Read
 
 TEXTS = first_texts()
@@ -45,14 +46,7 @@ def reasons(run: DryRun) -> dict[str, str]:
 
 
 def stored() -> set[str]:
-    def below(folder: str) -> set[str]:
-        if not default_storage.exists(folder):
-            return set()
-        folders, files = default_storage.listdir(folder)
-        deeper = (below(f"{folder}/{name}") for name in folders)
-        return {f"{folder}/{name}" for name in files}.union(*deeper)
-
-    return below("dry-runs")
+    return set(storage().names_below("dry-runs"))
 
 
 class TestTheAnswers:

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from contextlib import contextmanager
+from copy import copy
 from datetime import timedelta
 
 import ase.io
@@ -19,13 +20,15 @@ from django.utils import timezone
 from driving import cif, read_all, submit, zipped
 from facts import Killed, before_statement, bells, kill, let_expire
 
-from philately.domain.files import DamagedShard, index_name, list_name, read_shard, replace, shard_name
+from philately.domain.files import DamagedShard, list_name, open_stored, put_bytes, read_shard
 from philately.domain.intake import Method, UploadRefused, accept_upload, read_batches
 from philately.domain.locks import LockLost, lock
-from philately.domain.shards import ChangedShard
+from philately.domain.shards import ChangedShard, Shelf, read_list, write_list
 from philately.models import Batch, Candidate, CandidateDetail, Lock, Season, Shard
 from philately.states import BatchState, CandidateState
+from philately.storage import storage
 from validation.crystal import Crystal
+from validation.uploads import structures_of
 
 TEXTS = {"a.cif": "data_a\n_cell_length_a 1\n", "b.cif": "data_b\n_cell_length_a 2\n"}
 
@@ -316,22 +319,29 @@ def test_where_the_list_of_shards_is_lost_the_upload_is_read_again_and_nothing_d
 
 @pytest.mark.parametrize("content", [b"", b"0" * 64, b"[]", b"0" * 64 + b"\n[{"])
 def test_a_list_of_shards_that_was_cut_short_counts_for_nothing(half_released, content):
-    replace(list_name(half_released.pk), content)
+    put_bytes(list_name(half_released.pk), content)
 
     read_batches(half_released.season_id)
 
     assert _is_whole(half_released)
 
 
-@pytest.mark.parametrize("name_of", [shard_name, index_name])
-def test_a_stored_shard_that_changed_is_noticed_and_made_again(half_released, name_of):
-    replace(name_of(half_released.pk, 1), b"damaged")
+@pytest.mark.parametrize("ending", [".gz", ".index.gz"])
+def test_a_stored_shard_that_changed_is_noticed_and_made_again(half_released, ending):
+    (name,) = [name for name in storage().names_below(f"shards/{half_released.pk}") if _is_of_shard(name, 1, ending)]
+    put_bytes(name, b"damaged")
 
     with pytest.raises(DamagedShard):
         read_batches(half_released.season_id)
     read_batches(half_released.season_id)
 
     assert _is_whole(half_released)
+
+
+def _is_of_shard(name, number, ending):
+    """Whether it is the text, or the index, of the batch's so-manieth shard."""
+    stem, _, rest = name.rpartition("/")[2].partition(".")
+    return stem.startswith(f"{number}-") and f".{rest}" == ending
 
 
 def test_a_shard_that_was_released_is_never_stored_otherwise(half_released, settings):
@@ -344,6 +354,50 @@ def test_a_shard_that_was_released_is_never_stored_otherwise(half_released, sett
 
     assert read_shard(Shard.objects.get()) == before
     assert half_released.candidates.count() == 1
+
+
+def test_a_worker_that_wakes_up_late_and_cuts_otherwise_spoils_no_shard(participant, settings):
+    settings.SHARD_SIZE = 1
+    batch = submit(participant, {**TEXTS, "c.cif": "data_c\n_cell_length_a 3\n"})
+    batch.refresh_from_db()
+    with _killed_before_shard(1):
+        read_batches(participant.season_id)
+    before = {name: _bytes_of(name) for name in storage().names_below("shards")}
+    settings.SHARD_SIZE = 2  # another machine's, whose worker had the lock before and was asleep
+    late = Shelf(batch, {})
+    with open_stored(batch.stored_as) as stream:
+        for found in structures_of(stream, batch.file_name):
+            late.add(found)
+            if late.is_full:
+                late.close()
+    late.close()
+    write_list(batch, late.stored)
+    settings.SHARD_SIZE = 1
+
+    assert {name: _bytes_of(name) for name in before if not name.endswith(".json")} == {
+        name: data for name, data in before.items() if not name.endswith(".json")
+    }
+    with pytest.raises(ChangedShard):
+        read_batches(participant.season_id)
+    read_batches(participant.season_id)
+    assert _is_whole(batch)
+
+
+def _bytes_of(name):
+    with open_stored(name) as file:
+        return file.read()
+
+
+def test_a_list_of_shards_that_another_batch_left_under_this_number_counts_for_nothing(half_released):
+    """As after an older database was restored: numbers are given again, and files of then are there still."""
+    stored = read_list(half_released, {})
+    other = copy(half_released)
+    other.sha256 = "0" * 64
+    write_list(other, stored)
+
+    assert read_list(half_released, {}) is None
+    read_batches(half_released.season_id)
+    assert _is_whole(half_released)
 
 
 def test_each_shard_that_is_released_gives_a_batch_its_attempts_back(half_released, settings):

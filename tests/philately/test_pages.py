@@ -7,7 +7,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.conf import settings as project_settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
@@ -15,9 +14,10 @@ from django.utils import timezone
 from driving import cif as cif_of
 from driving import first_texts, ordered_alloy, place_all, read_all, relax_all, run_all, season_on, submit, zipped
 
-from philately.domain.dumps import dump_season
+from philately.domain.dumps import offer
 from philately.models import Batch, Membership, Scale, Season, User
 from philately.states import Role, Visibility
+from philately.storage import storage
 
 
 @pytest.fixture
@@ -335,18 +335,22 @@ class TestBlindSeason:
 
     def test_the_dump_stays_with_organisers(self, client, season, join_as):
         season.refresh_from_db()
-        dump_season(season, project_settings.DUMP_DIR / season.slug)
+        offer(season)
         address = reverse("dump-file", args=[season.slug, "phases.parquet"])
 
         assert client.get(address).status_code == 404
         assert other(join_as, "olga", Role.ORGANISER).get(address).status_code == 200
 
 
+def file_of(client, season, name):
+    return b"".join(client.get(reverse("dump-file", args=[season.slug, name])).streaming_content)
+
+
 class TestDump:
     @pytest.fixture
     def dumped(self, season, judged):
         season.refresh_from_db()
-        return dump_season(season, project_settings.DUMP_DIR / season.slug)
+        return offer(season)
 
     def test_without_a_dump_there_is_nothing_to_download(self, client, season):
         assert "Download" not in text_of(client.get(reverse("stable", args=[season.slug])))
@@ -359,8 +363,9 @@ class TestDump:
             address = reverse("dump-file", args=[season.slug, name])
             assert address in page
             served = b"".join(client.get(address).streaming_content)
-            assert served == (project_settings.DUMP_DIR / season.slug / name).read_bytes()
-        assert json.loads((project_settings.DUMP_DIR / season.slug / "manifest.json").read_text()) == dumped
+            with storage().open(f"{dumped.stored_in}/{name}") as file:
+                assert served == file.read()
+        assert json.loads(file_of(client, season, "manifest.json")) == dumped.manifest
 
     @pytest.mark.parametrize("name", ["..", "..%2Fsecret_key", "other.txt"])
     def test_nothing_else_is_served(self, client, season, dumped, name):

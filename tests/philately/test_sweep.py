@@ -232,7 +232,6 @@ def test_a_bell_of_one_season_does_not_depend_on_another(participant, rung):
 
 def test_an_audit_is_rung_for_when_it_is_due_and_nobody_is_at_it(participant, rung, settings):
     settings.HULL_AUDIT_EVERY_S = 0
-    settings.DUMP_DIR.mkdir()
     add_candidate(participant, bulk("Cu"), 0.0)
     place_waiting(participant.season_id)
     refresh(participant.season_id)

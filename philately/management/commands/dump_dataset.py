@@ -4,10 +4,9 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from philately.domain.dumps import DumpRefused, dump_season
+from philately.domain.dumps import DumpRefused, dump_season, offer
 from philately.management.chosen_season import chosen_season
 from philately.queries.dumps import MANIFEST
 
@@ -23,17 +22,23 @@ class Command(BaseCommand):
             "out",
             nargs="?",
             type=Path,
-            help="folder to write (default: where the season's page offers it)",
+            help="folder to write (default: into the storage, where the season's page offers it)",
         )
         parser.add_argument("--season", help="slug (default: the only season there is)")
 
     def handle(self, **options: Any) -> None:
         season = chosen_season(options["season"])
-        out: Path = options["out"] or settings.DUMP_DIR / season.slug
+        out: Path | None = options["out"]
         try:
-            manifest = dump_season(season, out)
+            if out is not None:
+                self._say(str(out), dump_season(season, out))
+            else:
+                offered = offer(season)
+                self._say(f"storage: {offered.stored_in}", offered.manifest)
         except DumpRefused as refusal:
             raise CommandError(str(refusal)) from refusal
+
+    def _say(self, where: str, manifest: dict[str, Any]) -> None:
         for name, file in manifest["files"].items():
-            self.stdout.write(f"{out / name}: {file['rows']} rows, {file['bytes']:,} bytes, SHA-256 {file['sha256']}")
-        self.stdout.write(f"{out / MANIFEST}: {manifest['remark']}")
+            self.stdout.write(f"{where}/{name}: {file['rows']} rows, {file['bytes']:,} bytes, SHA-256 {file['sha256']}")
+        self.stdout.write(f"{where}/{MANIFEST}: {manifest['remark']}")

@@ -7,9 +7,10 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from philately.domain.sweep import sweep
+from philately.storage import StorageFault
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,9 @@ class Command(BaseCommand):
         while not ended.is_set():
             try:
                 sweep()
-            except OperationalError as error:
-                log.warning("the database does not answer, the next round will: %s", error)
+            except (OperationalError, InterfaceError) as error:
+                log.warning("the database does not answer, the next round will try again: %s", error)
                 close_old_connections()
+            except StorageFault as error:
+                log.warning("the next round will try again: %s", error)
             ended.wait(options["every"])
