@@ -81,6 +81,7 @@ def enrol(request: HttpRequest) -> HttpResponse:
             confirmed = second_factor.confirm(user, form.cleaned_data["code"])
             if confirmed is not None:
                 _let_in(request, confirmed)
+                messages.info(request, "Your second factor is set up.")
                 return _codes(request, user)
             form.add_error("code", _wrong(user))
     secret, qr = _as_text(device.config_url), _as_picture(device.config_url)
@@ -101,7 +102,6 @@ def recovery_codes(request: HttpRequest) -> HttpResponse:
 def _codes(request: HttpRequest, user: User) -> HttpResponse:
     """They are in this answer alone: nothing keeps their texts."""
     codes = second_factor.new_recovery_codes(user)
-    messages.info(request, "Your second factor is set up.")
     return render(request, "accounts/recovery_codes.html", {"codes": codes})
 
 
