@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 log = logging.getLogger(__name__)
 
 _ASIDE_S = 5.0  # so long a cache that failed is not asked again: each question may take as long as its time limit
+_MARGIN_S = 60  # a counter outlives its window by this, whatever the clocks of other machines say
 _aside_until = 0.0
 
 
@@ -41,7 +42,7 @@ def spend(name: str, who: str) -> None:
     window = int(now // limit.seconds)
     left_s = (window + 1) * limit.seconds - now
     told = hashlib.sha256(who.encode(errors="replace")).hexdigest()[:32]  # of any length and any characters
-    if _count(f"limit:{name}:{told}:{window}", math.ceil(left_s) + 1) > limit.count:
+    if _count(f"limit:{name}:{told}:{window}", math.ceil(left_s) + _MARGIN_S) > limit.count:
         raise TooMany(max(1, math.ceil(left_s)))
 
 
