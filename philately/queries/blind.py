@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 
 from hull.arrays import EntryArrays
 from hull.entries import Entry, Formula
 from hull.store import HullStore, Position
 from philately.models import Phase, Placement, Run
 from philately.queries.positions import subsystems
-from philately.states import CandidateState, PhaseStatus
+from philately.states import CandidateState
 from validation.placing import Verdict
 
 # Which of these it is depends on the hull, or on auditors, who are asked by what the hull says.
@@ -49,13 +49,10 @@ def sentence_of(placement: Placement) -> str:
     return f"the same as a phase {whose}"
 
 
-def finds_of(run: Run | None, members: Collection[int]) -> QuerySet[Phase]:
-    """What these memberships found, in whatever class."""
-    found = Placement.objects.filter(
-        run=OuterRef("run"), candidate=OuterRef("first_candidate"), verdict__in=CLASSES, withdrawn_after=None
-    )
-    phases = Phase.objects.filter(run=run, first_candidate__batch__owner__in=members)
-    return phases.filter(Exists(found), status__in=(PhaseStatus.ON_RECORD, PhaseStatus.HELD))
+def finds_of(run: Run | None, members: Collection[int]) -> QuerySet[Placement]:
+    """What these memberships found first, in whatever class; looked up by what they sent, however much others did."""
+    own = Placement.objects.filter(run=run, candidate__batch__owner__in=members)
+    return own.filter(verdict__in=CLASSES, withdrawn_after=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """The stable set: what the judge predicts to lie on the hull."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -30,6 +29,7 @@ class StablePhase:
     space_group_number: int | None
     prototype_label: str
     relaxation: int | None = None  # of the representative; None for a phase of the release
+    candidate: int | None = None  # told of one's own finds in a blind season
     opinions: tuple[OpinionRow, ...] = ()  # of the run's auditors, in their order; none on a phase of the release
 
 
@@ -74,8 +74,8 @@ def newest_finds(view: View, size: int = 10) -> list[StablePhase]:
     In a blind season until the close: the viewer's own finds, wherever they lie.
     """
     if view.veiled:
-        own = _with_finder(blind.finds_of(view.season.official_run, view.members))
-        return _own_finds(view, list(own.order_by("-number")[:size]))
+        own = blind.finds_of(view.season.official_run, view.members)
+        return _own_finds(view, own.order_by("-candidate__arrival")[:size])
     found = on_hull(view.season.official_run).filter(first_candidate__isnull=False)
     return _with_opinions(view, [_stable(phase) for phase in _with_finder(found).order_by("-number")[:size]])
 
@@ -103,40 +103,40 @@ def _own_page(view: View, system: str, after: str, size: int) -> StablePage:
     """By formula and candidate: several of a formula may be one's own."""
     formula, _, key = after.partition(".")
     last = int(key) if key.isascii() and key.isdigit() and len(key) < 19 else 0
-    phases = blind.finds_of(view.season.official_run, view.members)
+    finds = blind.finds_of(view.season.official_run, view.members)
     if system:
-        phases = phases.filter(chemical_system=system)
-    phases = phases.filter(Q(formula__gt=formula) | Q(formula=formula, first_candidate__gt=last))
-    rows = list(_with_finder(phases).order_by("formula", "first_candidate")[: size + 1])
-    following = f"{rows[size - 1].formula}.{rows[size - 1].first_candidate_id}" if len(rows) > size else None
-    return StablePage(tuple(_own_finds(view, rows[:size])), following)
+        finds = finds.filter(phase__chemical_system=system)
+    finds = finds.filter(Q(candidate__formula__gt=formula) | Q(candidate__formula=formula, candidate__gt=last))
+    found = _own_finds(view, finds.order_by("candidate__formula", "candidate")[: size + 1])
+    following = f"{found[size - 1].formula}.{found[size - 1].candidate}" if len(found) > size else None
+    return StablePage(tuple(found[:size]), following)
 
 
-def _own_finds(view: View, phases: Sequence[Phase]) -> list[StablePhase]:
+def _own_finds(view: View, finds: QuerySet[Placement]) -> list[StablePhase]:
     """As the viewer sent them, though another refined them since, and above the hull of the release. Two queries."""
-    run = view.season.official_run
-    hull = blind.ReleaseHull.for_formulas(run, {phase.formula for phase in phases})
-    keys = [phase.first_candidate_id for phase in phases]
-    sent = Placement.objects.filter(run=run, candidate__in=keys).select_related("candidate__relaxation")
-    placements = {placement.candidate_id: placement for placement in sent.defer(*_WIDE_OF_PLACEMENT)}
-    return [_own_find(phase, placements[phase.first_candidate_id or 0], hull) for phase in phases]
+    related = ("phase", "candidate__relaxation", "candidate__batch__owner__user")
+    placements = list(finds.select_related(*related).defer(*_WIDE_OF_PLACEMENT))
+    formulas = {placement.candidate.formula for placement in placements}
+    hull = blind.ReleaseHull.for_formulas(view.season.official_run, formulas)
+    return [_own_find(placement, hull) for placement in placements]
 
 
-def _own_find(phase: Phase, placement: Placement, hull: blind.ReleaseHull) -> StablePhase:
-    position = hull.position(phase.formula, placement.energy_per_atom)
-    fact, finder = placement.candidate.relaxation, phase.first_candidate
-    assert fact is not None and finder is not None  # it was placed; it is a find
+def _own_find(placement: Placement, hull: blind.ReleaseHull) -> StablePhase:
+    candidate, phase = placement.candidate, placement.phase
+    position = hull.position(candidate.formula, placement.energy_per_atom)
+    assert phase is not None and candidate.relaxation is not None  # it was placed as a phase of its own
     return StablePhase(
         number=phase.number,
-        formula=phase.formula,
+        formula=candidate.formula,
         chemical_system=phase.chemical_system,
         energy_per_atom=placement.energy_per_atom,
         formation_energy_per_atom=placement.formation_energy_per_atom,
         e_above_hull=None if position is None else position.e_above_hull,
-        finder=finder.batch.owner.user.username,
+        finder=candidate.batch.owner.user.username,
         found_at=placement.placed_at,
-        space_group_number=fact.space_group_number,
-        prototype_label=fact.prototype_label,
+        space_group_number=candidate.relaxation.space_group_number,
+        prototype_label=candidate.relaxation.prototype_label,
+        candidate=candidate.pk,
     )
 
 
