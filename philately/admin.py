@@ -3,9 +3,13 @@
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from philately import models
 
+for otp_model in (TOTPDevice, StaticDevice):  # their pages show secrets; second factors are reset by a command
+    admin.site.unregister(otp_model)
 admin.site.site_header = admin.site.site_title = "Administration"
 admin.site.register(models.User, UserAdmin)
 

@@ -13,6 +13,7 @@ from environs import Env
 
 from philately.logs import FORMATS
 from philately.postgres import pooled
+from philately.service.limit_settings import Limit, cache_at, limit_from, networks_from
 from philately.storage.address import BadAddress, storage_of
 
 env = Env()
@@ -52,6 +53,9 @@ if HTTPS and any(len(key) < 50 or len(set(key)) < 10 for key in (*filter(None, [
 SECRET_KEY = SECRET_KEY or _own_secret_key()
 
 INSTALLED_APPS = [
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "philately",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -72,17 +76,22 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "philately.pages.faults.Faults",
+    "philately.pages.headers.SafeHeaders",
+    "philately.pages.staff_door.StaffDoor",
 ]
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
         "img-src": ["'self'", "data:"],
         "object-src": ["'none'"],
-        "base-uri": ["'self'"],
+        "base-uri": ["'none'"],
         "form-action": ["'self'"],
         "frame-ancestors": ["'none'"],
     }
@@ -158,6 +167,40 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked from inside, past the proxy
 X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+CSRF_COOKIE_HTTPONLY = True  # scripts take the token from the form
+if HTTPS:  # which no other host of the same domain can set
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+STAFF_SESSION_S = env.int("STAFF_SESSION_S", 43_200)  # then staff show their second factor again
+
+# A password alone does not open everything. Off by default only where nobody but this machine is served.
+STAFF_SECOND_FACTOR = env.bool("STAFF_SECOND_FACTOR", HTTPS)
+if HTTPS and not (DEBUG or STAFF_SECOND_FACTOR):
+    raise ImproperlyConfigured("with HTTPS=1 staff need a second factor: leave STAFF_SECOND_FACTOR out, or set it to 1")
+OTP_TOTP_ISSUER = "Crystal Philately"
+
+# Counters that all web processes share. What is in the cache may be lost at any time.
+CACHE_URL = env.str("CACHE_URL", "locmem://")
+CACHES = {
+    "default": cache_at(CACHE_URL, prefix=env.str("CACHE_PREFIX", "philately")),
+    "local": cache_at("locmem://", prefix="local"),  # counts while the shared one does not answer
+}
+TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])  # addresses and networks; unix: a socket file
+TRUSTED_NETWORKS = networks_from(TRUSTED_PROXIES)
+LIMITS: dict[str, Limit] = {
+    name: limit_from(f"LIMIT_{name}", env.str(f"LIMIT_{name}", usual))
+    for name, usual in {
+        "LOGINS_OF_ACCOUNT": "10/300",
+        "LOGINS_FROM_ADDRESS": "60/300",
+        "SIGNUPS_FROM_ADDRESS": "60/3600",
+        "CODES": "10/300",
+        "UPLOADS": "60/60",
+        "TABLES": "60/60",
+        "DUMPS": "60/60",
+        "REQUESTS_BY_KEY": "600/60",
+        "WRONG_KEYS": "30/60",
+    }.items()
+}
 
 # Uploads. Django spools what is larger than 2.5 MB to a temporary file; the limits below are checked while reading.
 UPLOAD_LIMIT_BYTES = env.int("UPLOAD_LIMIT_BYTES", 1_000_000_000)

@@ -1,8 +1,9 @@
 """Addresses."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import path
+from django.views.generic import RedirectView
 
 from philately.pages import (
     accounts,
@@ -13,6 +14,7 @@ from philately.pages import (
     keys,
     probes,
     seasons,
+    second_factor,
     tus,
     uploads,
     withdrawals,
@@ -24,16 +26,12 @@ urlpatterns = [
     path("readyz", probes.readyz, name="readyz"),
     path("metrics", probes.metrics, name="metrics"),
     path("accounts/signup/", accounts.signup, name="signup"),
-    path(
-        "accounts/login/",
-        LoginView.as_view(
-            template_name="accounts/login.html",
-            authentication_form=accounts.LoginForm,
-            redirect_authenticated_user=True,
-        ),
-        name="login",
-    ),
+    path("accounts/login/", accounts.SignIn.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("accounts/password/", accounts.ChangePassword.as_view(), name="password"),
+    path("accounts/second-factor/", second_factor.second_factor_page, name="second-factor"),
+    path("accounts/second-factor/enrol/", second_factor.enrol, name="second-factor-enrol"),
+    path("accounts/second-factor/recovery/", second_factor.recovery_codes, name="second-factor-recovery"),
     path("accounts/keys/", keys.keys, name="keys"),
     path("accounts/keys/<int:pk>/revoke/", keys.revoke, name="key-revoke"),
     path("seasons/<slug:slug>/", seasons.season, name="season"),
@@ -54,5 +52,7 @@ urlpatterns = [
     path("dry-runs/<int:pk>/submit/", dry_runs.submit, name="dry-run-submit"),
     path("candidates/<int:pk>/", candidates.candidate, name="candidate"),
     path("candidates/<int:pk>/withdraw/", withdrawals.withdraw_candidate, name="candidate-withdraw"),
+    path("admin/login/", accounts.admin_login, name="admin-login"),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password"), name="admin-password"),
     path("admin/", admin.site.urls),
 ]

@@ -14,11 +14,13 @@ import pytest
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="philately-tests-")
 os.environ["PLAIN_STATIC"] = "1"
 os.environ.setdefault("BROKER_URL", "memory://")
+os.environ["CACHE_URL"] = "locmem://"  # it is emptied before each test
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # idle BLAS threads spin: on two busy cores a 3 × 3 solve takes 8 ms
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "philately.settings")
 django.setup()
 
 from django.conf import settings as project_settings  # noqa: E402 - all of these need the set-up above
+from django.core.cache import caches  # noqa: E402
 from driving import season_on  # noqa: E402
 
 from philately.domain import comparisons, place  # noqa: E402
@@ -41,6 +43,13 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):
 def emt_release_file(tmp_path_factory) -> Path:
     """A release that covers the elements of EMT."""
     return write_emt_release(tmp_path_factory.mktemp("release") / "emt-elements.parquet", EMT_ELEMENTS)
+
+
+@pytest.fixture(autouse=True)
+def _uncounted() -> None:
+    """Nobody has done anything yet, as far as limits count: accounts of other tests had the same keys."""
+    caches["default"].clear()
+    caches["local"].clear()
 
 
 @pytest.fixture

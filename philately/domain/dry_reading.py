@@ -20,6 +20,7 @@ from philately.domain.transitions import lease_end, new_token
 from philately.logs import carries
 from philately.models import Candidate, DryRun, Season
 from philately.queries.dry_runs import FAULT, DryRow
+from philately.queries.seasons import is_blind
 from philately.states import DryRunState
 from validation.answers import Read, Text
 from validation.crystal import Crystal
@@ -103,6 +104,8 @@ class Reader:
         self._run = run
         self._season: Season = run.owner.season
         self._rules = Rules.from_json(self._season.rules)
+        # In a blind season a dry run would ask for nothing whether others have a structure.
+        self._owner_alone = run.owner_id if is_blind(self._season) else None
         self.n_total = 0
 
     def count(self) -> Iterator[int]:
@@ -119,7 +122,7 @@ class Reader:
         checked = self._checked(self._numbered())
         while some := list(islice(checked, _COMPARED)):
             arriving = {number: read for number, _, read in some if read.crystal is not None}
-            known = twins.originals_of(self._season, arriving)
+            known = twins.originals_of(self._season, arriving, owner_id=self._owner_alone)
             for number, found, read in some:
                 yield self._row(number, found, read, earlier, known)
 

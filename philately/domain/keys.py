@@ -54,6 +54,9 @@ def _digest(secret: str) -> str:
 
 
 def _note_use(key: ApiKey) -> None:
+    """No statement where it was noted lately: one that changes nothing would still wait for SQLite's only writer."""
     now = timezone.now()
+    if key.used_at is not None and key.used_at > now - _NOTED_EVERY:
+        return
     not_lately = Q(used_at=None) | Q(used_at__lt=now - _NOTED_EVERY)
     ApiKey.objects.filter(not_lately, pk=key.pk).update(used_at=now)

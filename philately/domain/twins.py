@@ -113,14 +113,15 @@ def _all_stand(originals: set[int], waiting: list[Candidate]) -> bool:
     return all(state == CandidateState.CHECKED if pk in here else state not in _FALLEN for pk, state in states.items())
 
 
-def _standing(season: Season, keys: set[int]) -> dict[int, Candidate]:
-    """Those of the candidates that stand for themselves in the official run: twins of what it leaves out, too."""
+def _standing(season: Season, keys: set[int], owner_id: int | None = None) -> dict[int, Candidate]:
+    """Those of the candidates that stand for themselves in the official run: twins of what it leaves out, too. Of one
+    owner alone also those that are parked: under what is not to be told."""
+    stand = Q(twin_of__isnull=True) | Q(Exists(_placements(season)), state=CandidateState.PARKED)
+    wanted = stand if owner_id is None else Q(batch__owner=owner_id)
     found: dict[int, Candidate] = {}
     for some in chunks(sorted(keys), _ASKED):
         rows = (
-            Candidate.objects.filter(
-                Q(twin_of__isnull=True) | Q(Exists(_placements(season)), state=CandidateState.PARKED), pk__in=some
-            )
+            Candidate.objects.filter(wanted, pk__in=some)
             .exclude(state__in=_FALLEN)
             .exclude(exclusions__run=season.official_run_id)
             .select_related("detail", "batch")
@@ -180,15 +181,15 @@ def _parked_with(original: Candidate, season: Season) -> QuerySet[Candidate]:
     return Candidate.objects.filter(twins, state=CandidateState.PARKED).exclude(pk=original.pk)
 
 
-def originals_of(season: Season, arriving: Mapping[int, Read]) -> dict[int, Candidate]:
+def originals_of(season: Season, arriving: Mapping[int, Read], *, owner_id: int | None = None) -> dict[int, Candidate]:
     """By number: the earliest candidate, with batch and detail, that a crystal arriving now would be a twin of.
 
-    arriving: what was read with its fingerprints.
+    arriving: what was read with its fingerprints. owner_id: a membership beside whose structures nothing is looked at.
     """
     rules = Rules.from_json(season.rules)
     wanted = [(-number, one) for number, read in arriving.items() for one in read.fingerprints]  # no candidate's key
     near = likenesses.candidates_near(season.pk, wanted, Limits.of(rules.twin))
-    standing = _standing(season, {other for others in near.values() for other in others})
+    standing = _standing(season, {other for others in near.values() for other in others}, owner_id)
     crystals = {pk: Crystal.unpack(one.detail.geometry or b"") for pk, one in standing.items()}
     found = {}
     for number, read in arriving.items():

@@ -19,8 +19,9 @@ from philately.domain.locks import LockLost
 from philately.domain.removals import take_out
 from philately.domain.transitions import move
 from philately.domain.twins import promote
-from philately.models import Candidate, Membership, Placement, Run, Season, User, Withdrawal
-from philately.states import CandidateState, Role
+from philately.models import Candidate, Placement, Run, Season, User, Withdrawal
+from philately.queries.permissions import may_withdraw
+from philately.states import CandidateState
 from validation.placing import Fold
 
 log = logging.getLogger(__name__)
@@ -57,12 +58,6 @@ def ask(candidates: QuerySet[Candidate], *, by: User, reason: str = "") -> int:
         carry_out_unplaced(season_id)
         ring("place", season_id, queue="place")
     return len(wanted)
-
-
-def may_withdraw(user: User, candidates: QuerySet[Candidate]) -> bool:
-    """Whether all of these are the user's own, or of seasons that the user organises."""
-    organised = Membership.objects.filter(season=OuterRef("season"), user=user.pk, role=Role.ORGANISER)
-    return user.is_staff or not candidates.exclude(Q(batch__owner__user=user.pk) | Exists(organised)).exists()
 
 
 def _refuse_strangers(candidates: QuerySet[Candidate], by: User) -> None:

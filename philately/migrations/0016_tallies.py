@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('philately', '0014_auditors'),
+        ('philately', '0015_dumps'),
     ]
 
     operations = [

@@ -9,6 +9,8 @@ from philately.states import Role
 class User(AbstractUser):
     """An account. Roles are held per season; ``is_staff`` opens Django's admin."""
 
+    shows_key = False  # of a request: set where an API key stands in for a password
+
 
 class Membership(models.Model):
     """A user's role in a season. Scores belong to memberships."""

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -13,6 +13,7 @@ from philately import queries
 from philately.models import Batch, User
 from philately.pages.asking import AskedRows, number
 from philately.pages.csv_lines import csv_response, inert
+from philately.pages.limiting import limited
 from philately.pages.seasons import common
 from philately.pages.signing_in import accepts_key
 
@@ -81,7 +82,8 @@ def batch_live(request: HttpRequest, pk: int) -> HttpResponse:
 @accepts_key
 @login_required
 @require_safe
-def batch_csv(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+@limited("TABLES")
+def batch_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
     found, asked = _find(request, pk), Asked.of(request)
     view = queries.view_of(found.season, request.user)
     rows = queries.all_rows(view, found, outcome=asked.outcome, reason=asked.reason)
@@ -108,7 +110,7 @@ def _shown(request: HttpRequest, found: Batch) -> dict[str, object]:
         "estimate": estimate,
         "estimated_at": int(time.time()) if estimate else None,
         "mark": _mark(found, progress),
-        "tallies": queries.tallies_of(found),
+        "tallies": queries.tallies_of(found, veiled=view.veiled),
         "table": queries.table_of(view, found, outcome=asked.outcome, reason=asked.reason, after=asked.after),
     }
 

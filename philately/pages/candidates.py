@@ -18,7 +18,8 @@ from philately.states import CandidateState
 def candidate(request: HttpRequest, pk: int) -> HttpResponse:
     found = find_candidate(request, pk)
     view = queries.view_of(found.season, request.user)
-    opinions = queries.opinions_on(found.season.official_run, found)
+    # Auditors are asked about what would be stable: that they were asked tells of the hull.
+    opinions = [] if view.veiled else queries.opinions_on(found.season.official_run, found)
     shown = {"candidate": found, "batch": found.batch, "row": queries.row_of(view, found), "opinions": opinions}
     return render(request, "candidates/candidate.html", {**common(view), **shown, "is_leaving": is_leaving(found)})
 

@@ -23,7 +23,7 @@ def csv_response(columns: Sequence[str], rows: Iterable[Sequence[object]], *, na
 
 def inert(text: str) -> str:
     """A spreadsheet takes a cell that begins like this for a formula, and file names come from anybody."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def _lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

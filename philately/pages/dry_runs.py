@@ -15,6 +15,7 @@ from philately.domain.refusals import UploadRefused
 from philately.models import DryRun
 from philately.pages.asking import AskedRows
 from philately.pages.csv_lines import csv_response, inert
+from philately.pages.limiting import limited
 from philately.pages.seasons import common
 from philately.pages.signing_in import accepts_key
 from philately.queries.dry_runs import PASSED
@@ -45,6 +46,7 @@ def dry_run_live(request: HttpRequest, pk: int) -> HttpResponse:
 @accepts_key
 @login_required
 @require_safe
+@limited("TABLES")
 def dry_run_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
     found, asked = _find(request, pk), AskedRows.of(request)
     if found.state != DryRunState.DONE:

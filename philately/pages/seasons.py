@@ -11,6 +11,7 @@ from hull.reference import Coverage
 from philately import queries
 from philately.domain.files import open_stored
 from philately.models import Season
+from philately.pages.limiting import limited
 from philately.pages.rules_table import rules_in_words
 
 _MEDIA_TYPES = {".json": "application/json", ".parquet": "application/vnd.apache.parquet"}
@@ -45,7 +46,7 @@ def season(request: HttpRequest, slug: str) -> HttpResponse:
         {
             **common(view),
             "rules": rules_in_words(view.season),
-            "queue": queries.queue_of(view.season),
+            "queue": queries.queue_of(view.season, of=view.members if view.veiled else None),
             "counts": queries.stable_counts(view),
             "finds": queries.newest_finds(view),
         },
@@ -88,6 +89,7 @@ def _system(text: str) -> str:
 
 
 @require_safe
+@limited("DUMPS")
 def dump_file(request: HttpRequest, slug: str, name: str) -> HttpResponse | FileResponse:
     view = find_view(request, slug)
     dump = None if view.veiled else queries.latest_dump(view.season)

@@ -14,15 +14,17 @@ from django.urls import reverse
 from django.utils.http import http_date
 from django.views.decorators.csrf import csrf_exempt
 
-from philately.domain import resumable, staging
+from philately.domain import limits, resumable, staging
 from philately.domain.intake import Method, refuse_closed
 from philately.domain.quotas import limits_of
 from philately.domain.refusals import QuotaUsedUp, TooLarge, UploadRefused
 from philately.domain.seasons import join
 from philately.models import ResumableUpload, Season, User
 from philately.pages import tus_headers
+from philately.pages.limiting import sender_of
 from philately.pages.signing_in import accepts_key, shows_key, unauthorised
 from philately.pages.tus_headers import TusRefused
+from philately.queries.permissions import uploads_for
 from philately.templatetags.show import sentence
 
 P = ParamSpec("P")
@@ -77,8 +79,7 @@ def upload(request: HttpRequest, token: str) -> HttpResponse:
     deeds = {"HEAD": _head, "PATCH": _patch, "DELETE": _delete}
     if request.method not in deeds:
         raise TusRefused(405, "an upload has HEAD, PATCH and DELETE", {"Allow": ", ".join(["OPTIONS", *deeds])})
-    mine = ResumableUpload.objects.filter(owner__user=request.user.pk).select_related("owner__season")
-    found = mine.filter(token=token).first()
+    found = uploads_for(request.user).select_related("owner__season").filter(token=token).first()
     if found is None:
         raise Http404("there is no such upload, or it is somebody else's")
     return deeds[request.method](request, found)
@@ -100,6 +101,10 @@ def _create(request: HttpRequest, season: Season) -> HttpResponse:
     if has_body:
         tus_headers.check_part_type(request.headers)
     announced = _announced(request)
+    try:
+        limits.spend("UPLOADS", sender_of(request))
+    except limits.TooMany as refusal:
+        raise TusRefused(429, str(refusal), {"Retry-After": str(refusal.retry_after_s)}) from refusal
     with _refusals():
         refuse_closed(season)
         begun = resumable.begin(join(season, request.user), announced)

@@ -12,11 +12,12 @@ from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from philately.domain import dry_runs, quotas
+from philately.domain import dry_runs, limits, quotas
 from philately.domain.intake import Method, accept_upload, refuse_closed
 from philately.domain.refusals import QuotaUsedUp, TooLarge, UploadRefused
 from philately.domain.seasons import join
 from philately.models import Membership, Season, User
+from philately.pages.limiting import sender_of, too_many
 from philately.pages.seasons import common, find_view
 from philately.queries import View, usual_of
 from philately.states import Role
@@ -72,10 +73,18 @@ class UploadForm(forms.Form):
 def upload(request: HttpRequest, slug: str) -> HttpResponse:
     view = find_view(request, slug)
     try:
+        if request.method == "POST":
+            limits.spend("UPLOADS", sender_of(request))
         _refuse_unread(request, view.season)
+    except limits.TooMany as refusal:
+        return too_many(request, refusal)
     except (TooLarge, QuotaUsedUp) as refusal:
         status = 413 if isinstance(refusal, TooLarge) else 429
-        shown = {"limit_bytes": quotas.limits_of(view.season).upload_bytes, "refusal": sentence(str(refusal))}
+        shown = {
+            "limit_bytes": quotas.limits_of(view.season).upload_bytes,
+            "refusal": sentence(str(refusal)),
+            "unread": True,
+        }
         return render(request, f"{status}.html", shown, status=status)
     return _upload(request, view)
 

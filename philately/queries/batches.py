@@ -5,22 +5,20 @@ from collections import Counter
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
-from philately.models import Batch, Candidate, Membership, Placement, User
+from philately.models import Batch, Candidate, Placement, User
+from philately.queries.blind import shown_as
 from philately.queries.fates import DISQUALIFIED, left_out, placed
+from philately.queries.permissions import batches_for, candidates_for
 from philately.queries.steps import Step, steps_of
-from philately.states import FINAL, BatchState, CandidateState, Role
+from philately.states import FINAL, BatchState, CandidateState
 from validation.placing import Verdict
 
 
 def visible_batches(user: User | AnonymousUser) -> QuerySet[Batch]:
     """One's own; an organiser's whole season; for staff all."""
-    batches = Batch.objects.select_related("season__scale", "season__official_run__release", "owner__user")
-    if user.is_staff:
-        return batches
-    organised = Membership.objects.filter(season=OuterRef("season"), user=user.pk, role=Role.ORGANISER)
-    return batches.filter(Q(owner__user=user.pk) | Exists(organised)) if user.pk is not None else batches.none()
+    return batches_for(user).select_related("season__scale", "season__official_run__release", "owner__user")
 
 
 def visible_batch(user: User | AnonymousUser, batch_id: int) -> Batch | None:
@@ -30,8 +28,8 @@ def visible_batch(user: User | AnonymousUser, batch_id: int) -> Batch | None:
 
 def visible_candidate(user: User | AnonymousUser, candidate_id: int) -> Candidate | None:
     """One query; None where there is no such candidate for this user."""
-    mine = Candidate.objects.filter(pk=candidate_id, batch__in=visible_batches(user).values("pk"))
-    return mine.select_related("detail", "batch__owner__user", "season__scale", "season__official_run__release").first()
+    related = ("detail", "batch__owner__user", "season__scale", "season__official_run__release")
+    return candidates_for(user).filter(pk=candidate_id).select_related(*related).first()
 
 
 def batches_of(user: User, *, before: int | None = None, size: int = 50) -> list[Batch]:
@@ -94,8 +92,8 @@ class Tallies:
     reasons: tuple[tuple[str, int], ...]
 
 
-def tallies_of(batch: Batch) -> Tallies:
-    """Three queries."""
+def tallies_of(batch: Batch, *, veiled: bool = False) -> Tallies:
+    """Three queries. veiled: outcomes as ``blind.shown_as`` has them."""
     run = batch.season.official_run
     outcomes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -106,7 +104,7 @@ def tallies_of(batch: Batch) -> Tallies:
         reasons[reason if state != CandidateState.WITHDRAWN else ""] += n
     verdicts = Placement.objects.filter(run=run, candidate__in=batch.candidates.filter(placed(run)))
     for verdict, reason, n in verdicts.order_by("verdict").values_list("verdict", "reason").annotate(n=Count("pk")):
-        outcomes[verdict] += n
+        outcomes[shown_as(verdict) if veiled else verdict] += n
         reasons[reason] += n
     del reasons[""]
     outcomes = +outcomes

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from philately.models import DryRun, User
+from philately.queries.permissions import dry_runs_for
 from philately.storage import storage
 
 FAULT = "FAILED"  # in place of a reason, where reading a structure was our fault
@@ -60,10 +61,9 @@ class DryTable:
 
 def dry_runs_of(user: User | AnonymousUser) -> QuerySet[DryRun]:
     """The user's own that are kept still, newest first; nobody else's."""
-    runs = DryRun.objects.filter(expires_at__gt=timezone.now()).select_related(
-        "owner__season__scale", "owner__season__official_run__release", "owner__user", "batch"
-    )
-    return runs.filter(owner__user=user.pk).order_by("-pk") if user.pk is not None else runs.none()
+    related = ("owner__season__scale", "owner__season__official_run__release", "owner__user", "batch")
+    kept = dry_runs_for(user).filter(expires_at__gt=timezone.now())
+    return kept.select_related(*related).order_by("-pk")
 
 
 def dry_run_of(user: User | AnonymousUser, run_id: int) -> DryRun | None:

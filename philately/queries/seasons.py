@@ -1,5 +1,6 @@
 """Seasons, and who may see what of them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AnonymousUser
@@ -8,13 +9,15 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from philately.models import Candidate, Membership, Season, User
+from philately.queries.permissions import rights_in
 from philately.queries.steps import Step, steps_of
 from philately.states import FINAL, Role, Visibility
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What somebody may see of a season. veiled: others' structures and finds are hidden from them for now."""
+    """What somebody may see of a season. veiled: others' structures and finds are hidden from them for now, and
+    whatever tells of them (``queries/blind.py``)."""
 
     season: Season
     members: frozenset[int]  # their own memberships
@@ -28,11 +31,8 @@ class View:
 
 def view_of(season: Season, user: User | AnonymousUser) -> View:
     """One query, none for a visitor without an account."""
-    roles: dict[int, str] = {}
-    if user.pk is not None:
-        roles = dict(Membership.objects.filter(season=season, user=user.pk).values_list("pk", "role"))
-    organises = user.is_staff or Role.ORGANISER in roles.values()
-    return View(season, frozenset(roles), organises, is_blind(season) and not organises)
+    rights = rights_in(season, user)
+    return View(season, rights.members, rights.organises, is_blind(season) and not rights.organises)
 
 
 def is_blind(season: Season) -> bool:
@@ -67,10 +67,11 @@ class Queue:
     waiting: int  # not final yet
 
 
-def queue_of(season: Season) -> Queue:
-    """One query."""
-    counts = dict(
-        Candidate.objects.filter(season=season).order_by("state").values_list("state").annotate(n=Count("pk"))
-    )
+def queue_of(season: Season, *, of: Collection[int] | None = None) -> Queue:
+    """One query. of: memberships whose structures alone are counted."""
+    candidates = Candidate.objects.filter(season=season)
+    if of is not None:
+        candidates = candidates.filter(batch__owner__in=of)
+    counts = dict(candidates.order_by("state").values_list("state").annotate(n=Count("pk")))
     total = sum(counts.values())
     return Queue(steps_of(counts), total, total - sum(counts.get(state, 0) for state in FINAL))

@@ -6,9 +6,12 @@ from datetime import datetime
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from philately.models import Phase, Placement, RelaxationFact, ReleasePhase
+from philately.queries import blind
 from philately.queries.opinions import Audited, OpinionRow, opinions_of
 from philately.queries.positions import on_hull
 from philately.queries.seasons import View
+
+_WIDE_OF_PLACEMENT = ("candidate__relaxation__provenance", "candidate__relaxation__note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +23,13 @@ class StablePhase:
     chemical_system: str
     energy_per_atom: float
     formation_energy_per_atom: float | None
-    e_above_hull: float
+    e_above_hull: float | None
     finder: str | None
     found_at: datetime | None
     space_group_number: int | None
     prototype_label: str
     relaxation: int | None = None  # of the representative; None for a phase of the release
+    candidate: int | None = None  # told of one's own finds in a blind season
     opinions: tuple[OpinionRow, ...] = ()  # of the run's auditors, in their order; none on a phase of the release
 
 
@@ -48,8 +52,13 @@ class StableCounts:
 def stable_page(
     view: View, *, system: str = "", found_only: bool = False, after: str = "", size: int = 100
 ) -> StablePage:
-    """By formula, the release's phases included unless ``found_only``. Two queries, and what ``opinions_of`` costs."""
-    phases = _visible(view).filter(formula__gt=after)
+    """By formula, the release's phases included unless ``found_only``. Two queries, and what ``opinions_of`` costs.
+
+    In a blind season until the close: the viewer's own finds, wherever they lie (``blind.finds_of``).
+    """
+    if view.veiled:
+        return _own_page(view, system, after, size)
+    phases = on_hull(view.season.official_run).filter(formula__gt=after)
     if system:
         phases = phases.filter(chemical_system=system)
     if found_only:
@@ -60,14 +69,23 @@ def stable_page(
 
 
 def newest_finds(view: View, size: int = 10) -> list[StablePhase]:
-    """What participants found last and is on the hull still. Two queries, and what ``opinions_of`` costs."""
-    found = _visible(view).filter(first_candidate__isnull=False)
+    """What participants found last and is on the hull still. Two queries, and what ``opinions_of`` costs.
+
+    In a blind season until the close: the viewer's own finds, wherever they lie.
+    """
+    if view.veiled:
+        own = blind.finds_of(view.season.official_run, view.members)
+        return _own_finds(view, own.order_by("-candidate__arrival")[:size])
+    found = on_hull(view.season.official_run).filter(first_candidate__isnull=False)
     return _with_opinions(view, [_stable(phase) for phase in _with_finder(found).order_by("-number")[:size]])
 
 
 def stable_counts(view: View) -> StableCounts:
-    """Two queries."""
-    phases = _visible(view)
+    """Two queries. In a blind season until the close: the viewer's own finds, wherever they lie."""
+    if view.veiled:
+        own = blind.finds_of(view.season.official_run, view.members).count()
+        return StableCounts(own, own)
+    phases = on_hull(view.season.official_run)
     return StableCounts(phases.count(), phases.filter(first_candidate__isnull=False).count())
 
 
@@ -81,12 +99,45 @@ def _with_opinions(view: View, phases: list[StablePhase]) -> list[StablePhase]:
     return [replace(phase, opinions=tuple(said.get(phase.relaxation or 0, ()))) for phase in phases]
 
 
-def _visible(view: View) -> QuerySet[Phase]:
-    phases = on_hull(view.season.official_run)
-    if view.veiled:
-        own = Q(first_candidate__batch__owner__in=view.members)
-        phases = phases.filter(Q(first_candidate__isnull=True) | own)
-    return phases
+def _own_page(view: View, system: str, after: str, size: int) -> StablePage:
+    """By formula and candidate: several of a formula may be one's own."""
+    formula, _, key = after.partition(".")
+    last = int(key) if key.isascii() and key.isdigit() and len(key) < 19 else 0
+    finds = blind.finds_of(view.season.official_run, view.members)
+    if system:
+        finds = finds.filter(phase__chemical_system=system)
+    finds = finds.filter(Q(candidate__formula__gt=formula) | Q(candidate__formula=formula, candidate__gt=last))
+    found = _own_finds(view, finds.order_by("candidate__formula", "candidate")[: size + 1])
+    following = f"{found[size - 1].formula}.{found[size - 1].candidate}" if len(found) > size else None
+    return StablePage(tuple(found[:size]), following)
+
+
+def _own_finds(view: View, finds: QuerySet[Placement]) -> list[StablePhase]:
+    """As the viewer sent them, though another refined them since, and above the hull of the release. Two queries."""
+    related = ("phase", "candidate__relaxation", "candidate__batch__owner__user")
+    placements = list(finds.select_related(*related).defer(*_WIDE_OF_PLACEMENT))
+    formulas = {placement.candidate.formula for placement in placements}
+    hull = blind.ReleaseHull.for_formulas(view.season.official_run, formulas)
+    return [_own_find(placement, hull) for placement in placements]
+
+
+def _own_find(placement: Placement, hull: blind.ReleaseHull) -> StablePhase:
+    candidate, phase = placement.candidate, placement.phase
+    position = hull.position(candidate.formula, placement.energy_per_atom)
+    assert phase is not None and candidate.relaxation is not None  # it was placed as a phase of its own
+    return StablePhase(
+        number=phase.number,
+        formula=candidate.formula,
+        chemical_system=phase.chemical_system,
+        energy_per_atom=placement.energy_per_atom,
+        formation_energy_per_atom=placement.formation_energy_per_atom,
+        e_above_hull=None if position is None else position.e_above_hull,
+        finder=candidate.batch.owner.user.username,
+        found_at=placement.placed_at,
+        space_group_number=candidate.relaxation.space_group_number,
+        prototype_label=candidate.relaxation.prototype_label,
+        candidate=candidate.pk,
+    )
 
 
 def _with_finder(phases: QuerySet[Phase]) -> QuerySet[Phase]:

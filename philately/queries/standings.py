@@ -7,6 +7,7 @@ from django.db.models import Count, Q, QuerySet, Sum
 
 from hull.store import STABLE_TOLERANCE
 from philately.models import Candidate, Membership, Phase, Placement, Run, ScoreEntry, Season
+from philately.queries import blind
 from philately.queries.positions import with_distance
 from philately.queries.seasons import View
 from philately.states import CandidateState, PhaseStatus, Role
@@ -54,7 +55,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """standings: best first; while the season is veiled to the viewer only their own."""
+    """standings: best first; while the season is veiled to the viewer only their own, as ``_own`` has it."""
 
     standings: tuple[Standing, ...]
     n_participants: int
@@ -65,6 +66,9 @@ def leaderboard(view: View) -> Leaderboard:
     """Six queries."""
     season, run = view.season, view.season.official_run
     names = names_of(season)
+    if view.veiled:
+        own = {member: name for member, name in names.items() if member in view.members}
+        return Leaderboard(_own(run, own), len(names), veiled=True)
     points = points_of(run)
     finds = _finds(run)
     submitted = _by_member(Candidate.objects.filter(season=season), "batch__owner")
@@ -88,8 +92,30 @@ def leaderboard(view: View) -> Leaderboard:
                 stable=stable,
             )
         )
-    shown = tuple(standing for standing in standings if view.shows(standing.member))
-    return Leaderboard(shown, len(names), view.veiled)
+    return Leaderboard(tuple(standings), len(names), view.veiled)
+
+
+def _own(run: Run | None, names: Mapping[int, str]) -> tuple[Standing, ...]:
+    """What of one's own standing does not depend on others: how much was sent, accepted and new. The rest is not told
+    until the close, and 0 here."""
+    standings = []
+    for member, name in names.items():
+        accepted = _valid(run).filter(candidate__batch__owner=member)
+        standings.append(
+            Standing(
+                member=member,
+                name=name,
+                rank=0,
+                paid=0.0,
+                provisional=0.0,
+                submitted=Candidate.objects.filter(batch__owner=member).count(),
+                valid=accepted.count(),
+                unique=accepted.filter(verdict__in=blind.CLASSES).count(),
+                metastable=0,
+                stable=0,
+            )
+        )
+    return tuple(standings)
 
 
 def ranked(points: Mapping[int, float], names: Mapping[int, str]) -> list[tuple[int, int]]:

@@ -1,12 +1,13 @@
 """The table of a batch: what became of each of its structures."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 
 from hull.store import STABLE_TOLERANCE, Position
 from philately.models import Batch, Candidate, HullPoint, Phase, Placement, Run, ScoreEntry
+from philately.queries import blind
 from philately.queries.fates import DISQUALIFIED, fate_of, left_out, placed, with_fate
 from philately.queries.positions import distance, provisional_positions
 from philately.queries.seasons import View
@@ -31,7 +32,9 @@ class BatchRow:
 
     outcome: what ``fate_of`` says, else the verdict where there is one, else the state. missing: the elements for
     which the release has no reference, so that distances are undefined. is_provisional: it waits, and the position is
-    as of now.
+    as of now. points: None while they are not told.
+
+    In a blind season all but organisers see distances from the release's hull alone, and no class (``blind.shown_as``).
     """
 
     candidate: int
@@ -49,7 +52,7 @@ class BatchRow:
     decomposition_energy: float | None = None
     decomposition: tuple[Part, ...] = ()
     missing: tuple[str, ...] = ()
-    points: float = 0.0
+    points: float | None = 0.0
     is_provisional: bool = False
     space_group_number: int | None = None
     prototype_label: str = ""
@@ -78,7 +81,8 @@ def table_of(
 ) -> Table:
     """A page of a batch in order of arrival; at most six queries, however many rows."""
     run = view.season.official_run
-    wanted = _chosen(batch.candidates.filter(arrival__gt=after), run, outcome, reason)
+    verdicts = blind.verdicts_shown_as(outcome) if view.veiled else (outcome,)
+    wanted = _chosen(batch.candidates.filter(arrival__gt=after), run, (outcome, verdicts), reason)
     candidates = list(with_fate(wanted, run).select_related("detail", "relaxation").order_by("arrival")[: size + 1])
     following = candidates[size - 1].arrival if len(candidates) > size else None
     return Table(tuple(_rows(view, run, candidates[:size])), following)
@@ -101,12 +105,16 @@ def all_rows(view: View, batch: Batch, *, outcome: str = "", reason: str = "") -
         after = table.following
 
 
-def _chosen(candidates: QuerySet[Candidate], run: Run | None, outcome: str, reason: str) -> QuerySet[Candidate]:
+def _chosen(
+    candidates: QuerySet[Candidate], run: Run | None, asked: tuple[str, Collection[str]], reason: str
+) -> QuerySet[Candidate]:
+    """asked: an outcome, and the verdicts that are shown as it."""
+    outcome, shown = asked
     verdicts = Placement.objects.filter(run=run, candidate=OuterRef("pk"))
     if outcome == DISQUALIFIED:
         candidates = candidates.filter(left_out(run))
     elif outcome:
-        judged = placed(run) & Q(Exists(verdicts.filter(verdict=outcome)))
+        judged = placed(run) & Q(Exists(verdicts.filter(verdict__in=shown)))
         candidates = candidates.filter(judged | (Q(state=outcome) & ~placed(run) & ~left_out(run)))
     if reason:
         judged = placed(run) & Q(Exists(verdicts.filter(reason=reason)))
@@ -120,6 +128,9 @@ def _rows(view: View, run: Run | None, candidates: Sequence[Candidate]) -> Itera
     placements = {
         row.candidate_id: row for row in Placement.objects.filter(run=run, candidate__in=ids).select_related("phase")
     }
+    if view.veiled:
+        yield from _veiled_rows(run, candidates, placements)
+        return
     waiting = [candidate for candidate in candidates if candidate.state == CandidateState.RELAXED]
     provisional = provisional_positions(run, waiting)
     formulas = {candidate.formula for candidate in candidates}
@@ -138,6 +149,40 @@ def _rows(view: View, run: Run | None, candidates: Sequence[Candidate]) -> Itera
         elif position := provisional.get(candidate.pk):
             row = _waiting(row, position, names)
         yield _with_fate(replace(row, points=scores.get(candidate.pk, 0.0)), candidate)
+
+
+def _veiled_rows(
+    run: Run | None, candidates: Sequence[Candidate], placements: Mapping[int, Placement]
+) -> Iterator[BatchRow]:
+    """Rows in which nothing depends on others' structures."""
+    hull = blind.ReleaseHull.for_formulas(run, {candidate.formula for candidate in candidates})
+    for candidate in candidates:
+        row = _bare(candidate)
+        placement = placements.get(candidate.pk)
+        if placement is not None:
+            row = replace(
+                row,
+                outcome=blind.shown_as(placement.verdict),
+                reason=placement.reason,
+                sentence=blind.sentence_of(placement),
+                energy_per_atom=placement.energy_per_atom,
+                formation_energy_per_atom=placement.formation_energy_per_atom,
+            )
+        yield _with_fate(_from_release(replace(row, points=None), hull), candidate)
+
+
+def _from_release(row: BatchRow, hull: blind.ReleaseHull) -> BatchRow:
+    position = hull.position(row.formula, row.energy_per_atom)
+    if position is None:
+        return row
+    return replace(
+        row,
+        e_above_hull=None if row.outcome == Verdict.REJECTED else position.e_above_hull,
+        e_above_hull_on_arrival=position.e_above_hull_on_arrival,
+        decomposition_energy=position.decomposition_energy,
+        decomposition=_parts(position.decomposition, hull.formulas),
+        missing=position.missing,
+    )
 
 
 def _with_fate(row: BatchRow, candidate: Candidate) -> BatchRow:

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from hull.entries import Formula
 from philately.models import Season
 from philately.queries.fates import DISQUALIFIED
+from philately.queries.seasons import is_blind
 from philately.states import CandidateState
 from validation.effort import rough
 from validation.placing import Verdict
@@ -52,8 +53,9 @@ def percent(share: float | None) -> str:
 
 
 @register.filter
-def points(number: float) -> str:
-    return f"{number:g}"
+def points(number: float | None) -> str:
+    """A dash where they are not told yet."""
+    return "–" if number is None else f"{number:g}"
 
 
 @register.filter
@@ -117,6 +119,12 @@ def outcome(value: str, judge: str) -> str:
 def sentence(text: str) -> str:
     """With a capital and one full stop, however it was written."""
     return text[:1].upper() + text[1:].removesuffix(".") + "."
+
+
+@register.filter
+def blind(season: Season) -> bool:
+    """Whether what was submitted is hidden from all but owners and organisers now."""
+    return is_blind(season)
 
 
 @register.filter

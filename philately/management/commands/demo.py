@@ -134,7 +134,7 @@ class Command(BaseCommand):
         for row in rows:
             name = f"{row.file}#{row.block}" if blocks[row.file] > 1 else row.file
             formula = Formula.parse(row.formula).written if row.formula else ""
-            numbers = (_number(row.energy_per_atom), _number(row.e_above_hull), f"{row.points:g}")
+            numbers = (_number(row.energy_per_atom), _number(row.e_above_hull), f"{row.points or 0:g}")
             self._say(_LINE.format(name[-31:], formula, row.outcome, row.reason, *numbers))
         self._say()
 

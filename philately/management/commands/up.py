@@ -42,6 +42,8 @@ class Command(BaseCommand):
         parser.add_argument("--no-season", action="store_true", help="do not open the practice season")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if settings.DEBUG:
+            self.stderr.write("DEBUG is on: whoever meets a fault sees code and settings; never let others reach this")
         call_command("migrate", verbosity=0)
         if not options["no_season"]:
             self._open_practice_season(Coverage(options["practice_on"]))

@@ -1,0 +1,85 @@
+"""What a participant sees of a blind season until it closes: nothing that depends on what others submitted.
+
+The hull does, and with it every distance, class and point: whoever sends probes of known energies could read others'
+finds from them. So until the close distances are from the hull of the release, classes and points are not told, and of
+what matches another's structure it is told that it does, and no more (docs/adr/0020-blind-seasons.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from django.db.models import QuerySet
+
+from hull.arrays import EntryArrays
+from hull.entries import Entry, Formula
+from hull.store import HullStore, Position
+from philately.models import Phase, Placement, Run
+from philately.queries.positions import subsystems
+from philately.states import CandidateState
+from validation.placing import Verdict
+
+# Which of these it is depends on the hull, or on auditors, who are asked by what the hull says.
+CLASSES = frozenset({Verdict.STABLE, Verdict.METASTABLE, Verdict.UNSTABLE, Verdict.HELD})
+_MATCHES = frozenset({Verdict.DUPLICATE, Verdict.REFINED})
+_MAX_SYSTEMS = 2000  # that one query names; what is beyond them goes without distances
+
+
+def shown_as(outcome: str) -> str:
+    """What a verdict reads as: a class as placed, what refined a phase as a duplicate."""
+    if outcome in CLASSES:
+        return CandidateState.PLACED
+    return Verdict.DUPLICATE if outcome in _MATCHES else outcome
+
+
+def verdicts_shown_as(outcome: str) -> Collection[str]:
+    """The verdicts behind what is shown: a filter by a hidden class finds nothing."""
+    return [verdict for verdict in Verdict if shown_as(verdict) == outcome]
+
+
+def sentence_of(placement: Placement) -> str:
+    """A verdict's sentence without numbers, energies and owners of phases. Needs ``phase``."""
+    if placement.verdict in CLASSES:
+        return ""
+    if placement.verdict not in _MATCHES:
+        return placement.sentence
+    whose = "of the release" if placement.phase and placement.phase.release_phase_id else "found earlier"
+    return f"the same as a phase {whose}"
+
+
+def finds_of(run: Run | None, members: Collection[int]) -> QuerySet[Placement]:
+    """What these memberships found first, in whatever class; looked up by what they sent, however much others did."""
+    own = Placement.objects.filter(run=run, candidate__batch__owner__in=members)
+    return own.filter(verdict__in=CLASSES, withdrawn_after=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseHull:
+    """The hull of a run's release as far as some formulas can ask, with the energies that were published."""
+
+    store: HullStore
+    formulas: dict[int, str]  # by the number of an entry
+    systems: frozenset[str]
+
+    @classmethod
+    def for_formulas(cls, run: Run | None, formulas: Iterable[str]) -> Self:
+        """One query."""
+        systems: set[str] = set()
+        for formula in formulas:
+            if formula and len(systems) < _MAX_SYSTEMS:
+                systems |= subsystems(Formula.parse(formula).elements)
+        store = HullStore("" if run is None else str(run.scale_id))
+        published = Phase.objects.filter(run=run, chemical_system__in=systems, release_phase__isnull=False)
+        names = ("number", "release_phase__formula", "release_phase__energy_per_atom")
+        rows = list(published.values_list(*names)) if run is not None and systems else []
+        store.insert_arrays(EntryArrays.of(Entry(number, Formula.parse(text), energy) for number, text, energy in rows))
+        return cls(store, {number: text for number, text, _ in rows}, frozenset(systems))
+
+    def position(self, formula: str, energy_per_atom: float | None) -> Position | None:
+        """Of an energy in eV/atom; None where there is none, or the formula was not among those asked for."""
+        if energy_per_atom is None or not formula:
+            return None
+        parsed = Formula.parse(formula)
+        return self.store.position(parsed, energy_per_atom) if parsed.chemical_system in self.systems else None
