@@ -1,6 +1,7 @@
 """Celery's side: primary keys in, nothing out, and running one twice equals running it once."""
 
 import multiprocessing
+from functools import partial
 
 import django
 from celery.signals import worker_process_shutdown, worker_shutting_down
@@ -37,12 +38,13 @@ def _leave(**kwargs: object) -> None:
 
 @app.task
 def intake(season_id: int) -> None:
-    intake_domain.read_batches(season_id)
+    between = partial(parse_domain.parse_a_little, season_id)
+    intake_domain.read_batches(season_id, stop=_ending.is_set, between=between)
 
 
 @app.task
 def parse(shard_id: int) -> None:
-    parse_domain.parse_shard(shard_id)
+    parse_domain.parse_next(shard_id)
 
 
 @app.task

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Count, F, Sum
-from django.utils import timezone
 
 from philately.models import Batch, Candidate, Membership, RelaxationFact
+from philately.queries import clock
 from philately.queries.efforts import TO_RELAX, usual_of
 from philately.states import BatchState, CandidateState
 from validation.effort import Waiting
@@ -39,6 +39,7 @@ class Used:
     """What a participant's batches cost."""
 
     costs: tuple[Cost, ...]
+    now: datetime  # by the database's clock
 
     @property
     def a_season(self) -> int:
@@ -65,12 +66,11 @@ class Used:
         return None
 
     def _of_today(self) -> Sequence[Cost]:
-        since = timezone.now() - DAY
-        return [cost for cost in self.costs if cost.submitted_at > since]
+        return [cost for cost in self.costs if cost.submitted_at > self.now - DAY]
 
 
 def used(member: Membership) -> Used:
-    """Five queries, of the member's own rows and the scale's latest relaxations."""
+    """Six queries, of the member's own rows and the scale's latest relaxations."""
     batches = list(
         Batch.objects.filter(owner=member, state__in=_COUNTS)
         .order_by("pk")
@@ -83,7 +83,7 @@ def used(member: Membership) -> Used:
     for pk, at, state, n_found in batches:
         to_come = _unread(n_found) if state == BatchState.UPLOADED else waiting.get(pk, Waiting(n_structures=0))
         costs.append(Cost(at, relaxed.get(pk, 0) - forgiven.get(pk, 0), usual.atom_steps(to_come)))
-    return Used(tuple(costs))
+    return Used(tuple(costs), clock.now())
 
 
 def _unread(n_found: int) -> Waiting:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connection, models
-from django.utils import timezone
+
+from philately.queries import clock
 
 Row = Sequence[Any]
 
@@ -91,8 +92,8 @@ def as_table(rows: Sequence[Row], types: Sequence[str]) -> tuple[str, list[Any]]
 
 
 def now() -> Any:
-    """This moment, as a column takes it."""
-    return connection.ops.adapt_datetimefield_value(timezone.now())
+    """This moment by the database's clock, as a column takes it."""
+    return connection.ops.adapt_datetimefield_value(clock.now())
 
 
 def _table(model: type[models.Model]) -> str:

@@ -18,6 +18,7 @@ from django.db.models import Prefetch, QuerySet
 from hull.entries import Formula
 from hull.reference import Coverage, write_release
 from hull.store import STABLE_TOLERANCE, HullStore, Position
+from philately.domain.file_clock import now_at
 from philately.domain.locks import Hold, LockLost, lock
 from philately.domain.releases import file_sha256, release_of
 from philately.domain.runs import hull_of
@@ -128,7 +129,7 @@ def due(season: Season) -> bool:
     if offered.manifest["run"] == _state_of(run):
         return False
     under_way = Candidate.objects.filter(season=season).exclude(state__in=FINAL).exists()
-    age_s = time.time() - offered.files[MANIFEST].stat().st_mtime
+    age_s = now_at(offered.files[MANIFEST].parent) - offered.files[MANIFEST].stat().st_mtime
     return not under_way or age_s > settings.DUMP_EVERY_S
 
 

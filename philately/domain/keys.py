@@ -6,7 +6,7 @@ import secrets
 from datetime import timedelta
 
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from philately.models import ApiKey, User
 
@@ -30,7 +30,7 @@ def make_key(user: User, name: str) -> str:
 
 def revoke_key(user: User, key_id: int) -> bool:
     """Whether the user had such a key still."""
-    return user.api_keys.filter(pk=key_id, revoked_at=None).update(revoked_at=timezone.now()) == 1
+    return user.api_keys.filter(pk=key_id, revoked_at=None).update(revoked_at=Now()) == 1
 
 
 def user_with(text: str) -> User | None:
@@ -54,6 +54,5 @@ def _digest(secret: str) -> str:
 
 
 def _note_use(key: ApiKey) -> None:
-    now = timezone.now()
-    not_lately = Q(used_at=None) | Q(used_at__lt=now - _NOTED_EVERY)
-    ApiKey.objects.filter(not_lately, pk=key.pk).update(used_at=now)
+    not_lately = Q(used_at=None) | Q(used_at__lt=Now() - _NOTED_EVERY)
+    ApiKey.objects.filter(not_lately, pk=key.pk).update(used_at=Now())

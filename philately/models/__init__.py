@@ -4,7 +4,7 @@ from philately.models.audits import HullAudit
 from philately.models.batches import Batch, Candidate, CandidateDetail, Shard
 from philately.models.judges import AcceptedJudge
 from philately.models.likenesses import Fit, InitialFingerprint, RelaxedFingerprint
-from philately.models.locks import Lock
+from philately.models.locks import Bell, Lock
 from philately.models.opinions import Opinion
 from philately.models.people import ApiKey, Membership, User
 from philately.models.relaxations import RelaxationFact, RelaxationGeometry
@@ -17,6 +17,7 @@ __all__ = [
     "AcceptedJudge",
     "ApiKey",
     "Batch",
+    "Bell",
     "Candidate",
     "CandidateDetail",
     "DryRun",

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from django.contrib.auth.models import AnonymousUser
 from django.core.files.storage import default_storage
 from django.db.models import QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from philately.models import DryRun, User
 
@@ -60,7 +60,7 @@ class DryTable:
 
 def dry_runs_of(user: User | AnonymousUser) -> QuerySet[DryRun]:
     """The user's own that are kept still, newest first; nobody else's."""
-    runs = DryRun.objects.filter(expires_at__gt=timezone.now()).select_related(
+    runs = DryRun.objects.filter(expires_at__gt=Now()).select_related(
         "owner__season__scale", "owner__season__official_run__release", "owner__user", "batch"
     )
     return runs.filter(owner__user=user.pk).order_by("-pk") if user.pk is not None else runs.none()
