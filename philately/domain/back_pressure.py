@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from django.conf import settings
-from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.files.storage import FileSystemStorage, storages
 from django.db.models import F, Sum
 
 from philately.domain.refusals import Overloaded
@@ -68,11 +68,9 @@ def queue_length(season: Season, *, at_most: int) -> int:
 
 def _folders() -> list[Path]:
     """Where an upload would be written. A disk may be asked twice."""
-    folders = [Path(settings.STAGING_DIR)]
-    if isinstance(default_storage, FileSystemStorage) or isinstance(
-        getattr(default_storage, "_wrapped", None), FileSystemStorage
-    ):
-        folders.append(Path(default_storage.location))
+    folders, storage = [Path(settings.STAGING_DIR)], storages["default"]
+    if isinstance(storage, FileSystemStorage):
+        folders.append(Path(storage.location))
     return folders
 
 

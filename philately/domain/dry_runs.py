@@ -71,7 +71,8 @@ def sweep() -> None:
         changes = {"state": DryRunState.SET_ASIDE, "problem": sentence, "lease": None, "lease_until": None}
         if spent.filter(pk=run_id).update(**changes):
             log.error("dry run %s is set aside", run_id)
-    for run in DryRun.objects.filter(_free(), expires_at__lt=Now())[:100]:
+    ended = DryRun.objects.exclude(state=DryRunState.WAITING)  # nobody waits for an answer only to find it gone
+    for run in ended.filter(_free(), expires_at__lt=Now())[:100]:
         _remove(run)
 
 

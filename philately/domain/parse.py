@@ -88,11 +88,14 @@ def _parse_carefully(shard: Shard) -> bool:
     size = 1 if alone else narrowed(settings.SHARD_SIZE, shard.attempts - 1)
     content, waiting = files.read_shard(shard), _waiting(shard)
     for some in files.chunks(waiting, size):
-        if not (
-            _parse_alone(shard, some[0], content) if size == 1 else _commit_part(shard, _reads(shard, some, content))
-        ):
+        is_ours = _parse_alone(shard, some[0], content) if size == 1 else _parse_part(shard, some, content)
+        if not is_ours:
             return False
     return _commit(shard, [])
+
+
+def _parse_part(shard: Shard, candidates: Sequence[Candidate], content: bytes) -> bool:
+    return _commit_part(shard, _reads(shard, candidates, content))
 
 
 def _parse_alone(shard: Shard, candidate: Candidate, content: bytes) -> bool:

@@ -169,9 +169,9 @@ def place_chunk(run: Run, hold: Held, *, official: bool = True, caution: Caution
             raise
         log.exception("placing %s candidates from arrival %s failed", len(turn.waiting), turn.waiting[0].arrival)
         if caution.alone:
-            fault = Faulty(turn.waiting[0].candidate)
-            fault.__cause__ = error
-            _fail(fault, noted=True)
+            alone = Faulty(turn.waiting[0].candidate)
+            alone.__cause__ = error
+            _fail(alone, noted=True)
         caution.fell()
         return 0, True
     if unheard:

@@ -48,9 +48,10 @@ def settle(season_id: int) -> int:
     return released
 
 
-def is_due(season: Season) -> bool:
-    """Whether anything waits here and for nothing else."""
-    return bool(_whose_turn_it_is(season, 1))
+def first_due(season: Season) -> int | None:
+    """The arrival number of the first that waits here and for nothing else."""
+    first = _whose_turn_it_is(season, 1)
+    return first[0].arrival if first else None
 
 
 def _settle_carefully(season: Season, waiting: list[Candidate], rules: Rules, hold: Hold, caution: Caution) -> int:
