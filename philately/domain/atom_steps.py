@@ -7,17 +7,18 @@ aside, which is our fault, costs nothing. All of it belongs to the day on which 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import Count, F, Sum
+from django.db.models.functions import Now
 
 from philately.models import Batch, Candidate, Membership, RelaxationFact
-from philately.queries import clock
 from philately.queries.efforts import TO_RELAX, usual_of
 from philately.states import BatchState, CandidateState
 from validation.effort import Waiting
 
 DAY = timedelta(days=1)
+_NEVER = datetime.max.replace(tzinfo=UTC)  # where there is nothing whose day it could be
 _COUNTS = (BatchState.UPLOADED, BatchState.READ)
 
 
@@ -70,20 +71,20 @@ class Used:
 
 
 def used(member: Membership) -> Used:
-    """Six queries, of the member's own rows and the scale's latest relaxations."""
+    """Five queries, of the member's own rows and the scale's latest relaxations."""
     batches = list(
         Batch.objects.filter(owner=member, state__in=_COUNTS)
         .order_by("pk")
-        .values_list("pk", "submitted_at", "state", "n_found")
+        .values_list("pk", "submitted_at", "state", "n_found", Now())
     )
     keys = [pk for pk, *_ in batches]  # told one by one: asked for by owner, SQLite may go through everybody's
     relaxed, forgiven, waiting = _relaxed(keys), _forgiven(keys), _waiting(keys)
     usual = usual_of(member.season.scale_id)
     costs = []
-    for pk, at, state, n_found in batches:
+    for pk, at, state, n_found, _ in batches:
         to_come = _unread(n_found) if state == BatchState.UPLOADED else waiting.get(pk, Waiting(n_structures=0))
         costs.append(Cost(at, relaxed.get(pk, 0) - forgiven.get(pk, 0), usual.atom_steps(to_come)))
-    return Used(tuple(costs), clock.now())
+    return Used(tuple(costs), batches[0][-1] if batches else _NEVER)
 
 
 def _unread(n_found: int) -> Waiting:

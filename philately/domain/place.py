@@ -138,7 +138,7 @@ def place_chunk(run: Run, hold: Held, *, official: bool = True, caution: Caution
     A run that is not official takes what is placed already, too, and leaves the candidates' states alone. Its caller
     gets LockLost and, where a candidate cannot be placed, Faulty.
     """
-    caution = caution or Caution(settings.PLACE_CHUNK)
+    careful, caution = caution is not None, caution or Caution(settings.PLACE_CHUNK)
     turn = turn_of(run, again=not official, size=caution.size)
     if turn.passed_to == run.placed_to or (official and turn.waiting and are_at_it(run, turn.waiting[0].relaxation)):
         return 0, False
@@ -165,7 +165,7 @@ def place_chunk(run: Run, hold: Held, *, official: bool = True, caution: Caution
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
-        if not official or not turn.waiting or (caution.alone and len(turn.waiting) > 1):
+        if not careful or not turn.waiting or (caution.alone and len(turn.waiting) > 1):
             raise
         log.exception("placing %s candidates from arrival %s failed", len(turn.waiting), turn.waiting[0].arrival)
         if caution.alone:
