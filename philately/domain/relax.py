@@ -81,15 +81,18 @@ class CandidateQueue(Queue[Candidate]):
     def in_order(self) -> QuerySet[Candidate]:
         """Of one season, so that an index has them in order."""
         self._n_helpings += 1
-        found = self._next_season(is_rerun=True) if self._n_helpings % 2 else None
-        found = found if found is not None else self._next_season()
-        return found if found is not None else Candidate.objects.none()
+        again_first = self._n_helpings % 2 == 1
+        for is_rerun in (again_first, not again_first):
+            found = self._next_season(is_rerun=is_rerun)
+            if found is not None:
+                return found
+        return Candidate.objects.none()
 
-    def _next_season(self, **which: bool) -> QuerySet[Candidate] | None:
+    def _next_season(self, *, is_rerun: bool) -> QuerySet[Candidate] | None:
         """What waits in the first season after the last one that had a turn."""
         seasons = sorted(Season.objects.filter(scale=self._scale_id).values_list("pk", flat=True))
         for season in sorted(seasons, key=lambda pk: (pk <= self._last_season, pk)):
-            waiting = Candidate.objects.filter(season=season, state=CandidateState.PARSED, **which)
+            waiting = Candidate.objects.filter(season=season, state=CandidateState.PARSED, is_rerun=is_rerun)
             if waiting.exists():
                 self._last_season = season
                 return waiting.order_by("arrival")
