@@ -166,6 +166,8 @@ class Desk:
             if slices.release_next(batch, stored, self.hold):
                 del self._lists[batch.pk]
                 self.n_done += 1
+        except slices.Ended:
+            log.info("%s was withdrawn while it was being released", batch)
         except _OURS:
             raise
         except Exception as error:

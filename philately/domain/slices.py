@@ -18,9 +18,13 @@ _CANDIDATE_FIELDS = (
 _DETAIL_FIELDS = ("candidate", "file", "block", "line", "format", "offset", "length", "sentence")
 
 
+class Ended(Exception):
+    """The batch's owner took back what was not released."""
+
+
 def release_next(batch: Batch, stored: list[shards.Stored], hold: Hold) -> bool:
     """Release a batch's next shard; says whether that was its last. Raises DamagedShard where it is not in storage any
-    more as it was stored; then the next attempt reads the upload again. Raises LockLost."""
+    more as it was stored; then the next attempt reads the upload again. Raises Ended and LockLost."""
     following = stored[batch.shards.count()]
     rows = list(_checked_rows(batch, following))
     is_last = following is stored[-1]
@@ -48,7 +52,9 @@ def _release(batch: Batch, stored: shards.Stored, rows: list[shards.Row], hold: 
         shard = Shard.objects.create(batch=batch, number=stored.number, stored_as=stored_as, sha256=stored.sha256)
         _insert(shard, rows)
         fair_share.serve(batch, len(rows))
-        Batch.objects.filter(pk=batch.pk).update(state=state, attempts=0, n_released=F("n_released") + len(rows))
+        changes = {"state": state, "attempts": 0, "n_released": F("n_released") + len(rows)}
+        if not Batch.objects.filter(pk=batch.pk, state=BatchState.UPLOADED).update(**changes):
+            raise Ended(batch)
         ring("parse", shard.pk, queue="parse")
 
 

@@ -21,8 +21,8 @@ from philately.domain.locks import LockLost
 from philately.domain.removals import take_out
 from philately.domain.transitions import move
 from philately.domain.twins import promote
-from philately.models import Candidate, Membership, Placement, Run, Season, User, Withdrawal
-from philately.states import CandidateState, Role
+from philately.models import Batch, Candidate, Membership, Placement, Run, Season, User, Withdrawal
+from philately.states import BatchState, CandidateState, Role
 from validation.placing import Fold
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,21 @@ def ask(candidates: QuerySet[Candidate], *, by: User, reason: str = "") -> int:
         carry_out_unplaced(season_id)
         ring("place", season_id, queue="place")
     return len(wanted)
+
+
+def end_release(batch: Batch, *, by: User) -> int:
+    """What of a batch is not in the queue yet will never be: from now on it is as large as what was released of it.
+    Says how many structures that leaves out. Raises WithdrawalRefused."""
+    _refuse_strangers(Candidate.objects.filter(batch=batch), by)
+    with transaction.atomic():
+        current = Batch.objects.select_for_update().get(pk=batch.pk)
+        if current.state != BatchState.UPLOADED or not current.n_released or current.n_counted is None:
+            return 0
+        n_left = current.n_counted - current.n_released
+        whole = {"n_counted": current.n_released, "n_found": current.n_released}
+        sentence = f"{n_left:,} structures were withdrawn before they entered the queue"
+        Batch.objects.filter(pk=batch.pk).update(state=BatchState.READ, problem=sentence, **whole)
+    return n_left
 
 
 def may_withdraw(user: User, candidates: QuerySet[Candidate]) -> bool:

@@ -1,4 +1,4 @@
-"""A full disk and an endless queue refuse uploads before a byte is taken, with a sentence and a time; no quota is used."""
+"""A full disk and an endless queue refuse uploads before a byte is taken: a sentence, a time, and no use of quota."""
 
 import pytest
 from ase.build import bulk

@@ -8,10 +8,11 @@ import pytest
 from driving import submit
 from facts import Killed, before_statement, kill, let_expire
 
-from philately.domain import fair_share, intake, parse, readings
+from philately.domain import fair_share, intake, parse, quotas, readings
 from philately.domain.fair_share import has_room, next_batch
 from philately.domain.intake import is_waited_for, read_batches
 from philately.domain.readings import Reading
+from philately.domain.withdrawals import ask, end_release
 from philately.models import Batch, Candidate, Lock, Membership, Season, Shard
 from philately.states import BatchState, CandidateState
 
@@ -361,3 +362,57 @@ def test_room_is_counted_no_further_than_needed(participant, django_assert_max_n
         fair_share.has_room(participant.season_id)
     with django_assert_max_num_queries(5):
         intake.is_waited_for(participant.season_id)
+
+
+def test_a_batch_that_is_withdrawn_enters_the_queue_no_further(participant):
+    season = participant.season
+    batch = submit(participant, _texts(9))
+    read_batches(season.pk)
+
+    assert end_release(batch, by=participant.user) == 5
+    ask(batch.candidates.all(), by=participant.user)
+    _served(season)
+    read_batches(season.pk)
+
+    batch.refresh_from_db()
+    assert (batch.state, batch.n_counted, batch.n_released) == (BatchState.READ, 4, 4)
+    assert not is_waited_for(season.pk)
+    assert list(batch.candidates.values_list("state", flat=True)) == [S.WITHDRAWN] * 4
+    assert end_release(batch, by=participant.user) == 0
+
+
+def test_withdrawn_at_any_statement_of_a_release_it_is_as_large_as_what_entered(participant):
+    for number in range(1, 40, 3):
+        batch = submit(participant, _texts(9, f"n{number}-"))
+        read_batches(participant.season_id)
+        _served(participant.season)
+        with before_statement(number, lambda batch=batch: end_release(batch, by=participant.user)):
+            read_batches(participant.season_id)
+        end_release(batch, by=participant.user)
+
+        batch.refresh_from_db()
+        assert batch.state == BatchState.READ
+        assert batch.n_counted == batch.n_released == batch.candidates.count()
+        _served(participant.season)
+
+
+def test_what_waits_for_its_turn_uses_quota_and_what_is_withdrawn_does_not(participant):
+    batch = submit(participant, _texts(9))
+    read_batches(participant.season_id)
+    before = quotas.limits_of(participant.season).structures_a_day
+    assert before - quotas.quota_left(participant).left.structures_a_day == 9
+
+    end_release(batch, by=participant.user)
+
+    assert before - quotas.quota_left(participant).left.structures_a_day == 4
+
+
+def test_the_batch_s_page_says_how_many_wait_for_their_turn(client, participant):
+    batch = submit(participant, _texts(9))
+    client.force_login(participant.user)
+    read_batches(participant.season_id)
+
+    page = client.get(f"/batches/{batch.pk}/").content.decode()
+    assert "Read: 9 structures, of which 4 are in the queue." in page
+    assert "in turns with other participants" in page
+    assert "4 of 9 in the queue" in client.get("/batches/").content.decode()

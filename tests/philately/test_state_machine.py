@@ -346,4 +346,4 @@ def test_whatever_happens_nothing_is_lost_or_doubled_and_the_outcome_is_the_same
 
 @pytest.mark.slow
 def test_whatever_happens_in_many_long_stories_nothing_is_lost_or_doubled(season, join_as, tmp_path, settings):
-    _run(season, join_as, tmp_path, settings, max_examples=150, stateful_step_count=60)
+    _run(season, join_as, tmp_path, settings, max_examples=60, stateful_step_count=40)
