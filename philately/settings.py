@@ -215,6 +215,8 @@ UPLOAD_EXPIRES_S = env.float(
 UPLOAD_STALL_S = env.float("UPLOAD_STALL_S", 30.0)  # a sender that is silent for so long is hung up on, and may resume
 UPLOAD_PART_LIMIT_S = env.float("UPLOAD_PART_LIMIT_S", 900.0)  # the longest that one request may send
 DRY_RUN_KEPT_S = env.float("DRY_RUN_KEPT_S", 7 * 86_400.0)
+STORAGE_FLOOR_BYTES = env.int("STORAGE_FLOOR_BYTES", 1_000_000_000)  # uploads are refused that would leave less free
+QUEUE_LIMIT = env.int("QUEUE_LIMIT", 20_000_000)  # structures of a season that wait to be relaxed; 0: any number
 
 # Quotas of a participant; each may be set otherwise for one season. A day is the last 24 hours.
 UPLOADS_A_DAY = env.int("UPLOADS_A_DAY", 200)
@@ -244,6 +246,9 @@ RELAX_THREADS = env.int("RELAX_THREADS", 1)  # torch threads of each relax worke
 LEASE_S = env.float("LEASE_S", 120.0)
 SEQUENCER_LEASE_S = env.float("SEQUENCER_LEASE_S", 15.0)  # after this a second sequencer takes over from a dead one
 SWEEP_EVERY_S = env.float("SWEEP_EVERY_S", 5.0)
+RELEASE_AHEAD = env.int("RELEASE_AHEAD", 3000)  # structures released to a season's queue before workers ask for them
+FORGOTTEN_AFTER_S = env.float("FORGOTTEN_AFTER_S", 600.0)  # then the sweeper mends what no worker will come for
+SILENT_AFTER_S = env.float("SILENT_AFTER_S", 600.0)  # then the log says that nobody answers a bell
 RETRY_AFTER_S = env.float("RETRY_AFTER_S", 10.0)  # a failed step is tried again after this, twice as long each time
 MAX_ATTEMPTS = 3
 DUMP_EVERY_S = env.float("DUMP_EVERY_S", 3600.0)  # while work goes on; when all is quiet the dump is made at once

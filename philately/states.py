@@ -28,6 +28,7 @@ CANDIDATE_EDGES: frozenset[tuple[CandidateState, CandidateState]] = frozenset(
         (S.RECEIVED, S.SET_ASIDE),
         (S.CHECKED, S.PARSED),
         (S.CHECKED, S.PARKED),
+        (S.CHECKED, S.FAILED),
         # phase 2
         (S.PARSED, S.RELAXING),
         (S.RELAXING, S.RELAXED),
@@ -39,6 +40,7 @@ CANDIDATE_EDGES: frozenset[tuple[CandidateState, CandidateState]] = frozenset(
         (S.RELAXED, S.FAILED),
         # ours again: retried from where it failed, or set aside
         (S.FAILED, S.RECEIVED),
+        (S.FAILED, S.CHECKED),
         (S.FAILED, S.PARSED),
         (S.FAILED, S.RELAXED),
         (S.FAILED, S.SET_ASIDE),
@@ -90,9 +92,10 @@ class ShardState(TextChoices):
 
 
 class Stage(TextChoices):
-    """The three phases: where a failed candidate is tried again."""
+    """The three phases, of which the first has two steps: where a failed candidate is tried again."""
 
     PARSE = "parse", "parse"
+    SETTLE = "settle", "look for twins"
     RELAX = "relax", "relax"
     PLACE = "place", "place"
 

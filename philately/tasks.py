@@ -3,6 +3,7 @@
 import inspect
 import multiprocessing
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import django
@@ -66,12 +67,13 @@ def _short(task: Any) -> str:
 
 @app.task
 def intake(season_id: int) -> None:
-    intake_domain.read_batches(season_id)
+    between = partial(parse_domain.parse_a_little, season_id)
+    intake_domain.read_batches(season_id, stop=_ending.is_set, between=between)
 
 
 @app.task
 def parse(shard_id: int) -> None:
-    parse_domain.parse_shard(shard_id)
+    parse_domain.parse_next(shard_id)
 
 
 @app.task

@@ -6,11 +6,11 @@ aside, which is our fault, costs nothing. All of it belongs to the day on which 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import Count, F, Sum
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from philately.models import Batch, Candidate, Membership, RelaxationFact
 from philately.queries.efforts import TO_RELAX, usual_of
@@ -18,6 +18,7 @@ from philately.states import BatchState, CandidateState
 from validation.effort import Waiting
 
 DAY = timedelta(days=1)
+_NEVER = datetime.max.replace(tzinfo=UTC)  # where there is nothing whose day it could be
 _COUNTS = (BatchState.UPLOADED, BatchState.READ)
 
 
@@ -39,6 +40,7 @@ class Used:
     """What a participant's batches cost."""
 
     costs: tuple[Cost, ...]
+    now: datetime  # by the database's clock
 
     @property
     def a_season(self) -> int:
@@ -65,8 +67,7 @@ class Used:
         return None
 
     def _of_today(self) -> Sequence[Cost]:
-        since = timezone.now() - DAY
-        return [cost for cost in self.costs if cost.submitted_at > since]
+        return [cost for cost in self.costs if cost.submitted_at > self.now - DAY]
 
 
 def used(member: Membership) -> Used:
@@ -74,21 +75,23 @@ def used(member: Membership) -> Used:
     batches = list(
         Batch.objects.filter(owner=member, state__in=_COUNTS)
         .order_by("pk")
-        .values_list("pk", "submitted_at", "state", "n_found")
+        .values_list("pk", "submitted_at", "state", F("n_found") - F("n_released"), Now())
     )
     keys = [pk for pk, *_ in batches]  # told one by one: asked for by owner, SQLite may go through everybody's
     relaxed, forgiven, waiting = _relaxed(keys), _forgiven(keys), _waiting(keys)
     usual = usual_of(member.season.scale_id)
     costs = []
-    for pk, at, state, n_found in batches:
-        to_come = _unread(n_found) if state == BatchState.UPLOADED else waiting.get(pk, Waiting(n_structures=0))
+    for pk, at, state, n_unreleased, _ in batches:
+        to_come = waiting.get(pk, Waiting(n_structures=0))
+        if state == BatchState.UPLOADED:
+            to_come = _with_unread(to_come, max(0, n_unreleased))
         costs.append(Cost(at, relaxed.get(pk, 0) - forgiven.get(pk, 0), usual.atom_steps(to_come)))
-    return Used(tuple(costs))
+    return Used(tuple(costs), batches[0][-1] if batches else _NEVER)
 
 
-def _unread(n_found: int) -> Waiting:
-    """Of a batch that is being read; whatever of it is in the queue by then counts with it."""
-    return Waiting(n_structures=n_found, n_unread=n_found)
+def _with_unread(released: Waiting, n: int) -> Waiting:
+    """And so many more of a batch that is being read, or waits for its turn."""
+    return replace(released, n_structures=released.n_structures + n, n_unread=released.n_unread + n)
 
 
 def _relaxed(batches: Sequence[int]) -> dict[int, int]:

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
 from hull.entries import HullError
 from philately.domain.consistent_reads import consistent_read
@@ -18,6 +17,7 @@ from philately.domain.record_checks import check_record
 from philately.domain.versions import provenance
 from philately.logs import carries
 from philately.models import HullAudit, Run, Season
+from philately.queries import clock
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +71,11 @@ def audit(run: Run) -> Audit:
     with lock(f"audit:{run.pk}") as hold:
         if hold is None:
             raise AuditRefused(f"another audit of {run} is under way")
-        started = timezone.now()
+        started = clock.now()
         result = _audit(run.pk, hold)
         fields = result.as_json()
         HullAudit.objects.create(
-            run=run, started_at=started, finished_at=timezone.now(), code_version=_code_version(), **fields
+            run=run, started_at=started, finished_at=clock.now(), code_version=_code_version(), **fields
         )
     return result
 
@@ -113,7 +113,7 @@ def due(season: Season) -> bool:
     if run is None:
         return False
     last = HullAudit.objects.filter(run=run).order_by("-finished_at").first()
-    rested = timezone.now() - timedelta(seconds=settings.HULL_AUDIT_EVERY_S)
+    rested = clock.now() - timedelta(seconds=settings.HULL_AUDIT_EVERY_S)
     if last is None:
         return run.placed_to > 0 and run.created_at < rested
     moved = (run.placed_to, run.log_position) != (last.placed_to, last.log_position)

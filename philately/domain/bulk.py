@@ -5,10 +5,12 @@ takes new rows by COPY, and one array a column where rows may stand already.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, models
-from django.utils import timezone
+
+from philately.queries import clock
 
 Row = Sequence[Any]
 
@@ -92,8 +94,13 @@ def as_table(rows: Sequence[Row], types: Sequence[str]) -> tuple[str, list[Any]]
 
 
 def now() -> Any:
-    """This moment, as a column takes it."""
-    return connection.ops.adapt_datetimefield_value(timezone.now())
+    """This moment by the database's clock, as a column takes it."""
+    return moment(clock.now())
+
+
+def moment(at: datetime) -> Any:
+    """The same of a moment that is known."""
+    return connection.ops.adapt_datetimefield_value(at)
 
 
 def _table(model: type[models.Model]) -> str:

@@ -15,7 +15,7 @@ from django.db.models import F
 
 from philately.domain import dry_runs, files, reading, twins
 from philately.domain.dry_tables import table
-from philately.domain.intake import upload_limits
+from philately.domain.readings import upload_limits
 from philately.domain.transitions import lease_end, new_token
 from philately.logs import carries
 from philately.models import Candidate, DryRun, Season

@@ -9,13 +9,14 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from philately.broker import ring
 from philately.domain import files, intake, quotas
 from philately.domain.refusals import UploadRefused
 from philately.domain.transitions import expired
 from philately.models import Batch, DryRun, Membership
+from philately.queries import clock
 from philately.states import DryRunState
 
 log = logging.getLogger(__name__)
@@ -69,12 +70,13 @@ def sweep() -> None:
         changes = {"state": DryRunState.SET_ASIDE, "problem": sentence, "lease": None, "lease_until": None}
         if spent.filter(pk=run_id).update(**changes):
             log.error("dry run %s is set aside", run_id, extra={"dry_run": run_id})
-    for run in DryRun.objects.filter(_free(), expires_at__lt=timezone.now())[:100]:
+    ended = DryRun.objects.exclude(state=DryRunState.WAITING)  # nobody waits for an answer only to find it gone
+    for run in ended.filter(_free(), expires_at__lt=Now())[:100]:
         _remove(run)
 
 
 def _queue(member: Membership, stored: files.Stored, method: intake.Method) -> DryRun:
-    now = timezone.now()
+    now = clock.now()
     run = DryRun.objects.create(
         owner=member,
         sha256=stored.sha256,

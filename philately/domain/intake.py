@@ -1,32 +1,27 @@
-"""Intake: an upload becomes a batch, and a batch becomes shards and candidates in order of arrival."""
+"""Intake: an upload becomes a batch, and a batch becomes shards and candidates.
+
+``intake_turns`` does the second.
+"""
 
 import logging
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db import transaction
-from django.db.models import F
-from django.utils import timezone
 
 from philately.broker import ring
-from philately.domain import bulk, files, quotas, shards
-from philately.domain.locks import Hold, lock
+from philately.domain import back_pressure, fair_share, files, quotas
+from philately.domain.intake_turns import Desk
+from philately.domain.locks import lock
 from philately.domain.refusals import UploadRefused
 from philately.logs import carries
-from philately.models import Batch, Candidate, CandidateDetail, Membership, Season, Shard
-from philately.states import BatchState, CandidateState
-from validation.archive import ArchiveRefused, UploadLimits
-from validation.uploads import structures_of
+from philately.models import Batch, Membership, Season
+from philately.queries import clock
+from philately.states import BatchState
 
 log = logging.getLogger(__name__)
 
-_CANDIDATE_FIELDS = (
-    *("id", "season", "batch", "shard", "arrival", "state", "reason"),
-    *("attempts", "failed_in", "formula", "content_hash", "changed_at"),
-)
-_DETAIL_FIELDS = ("candidate", "file", "block", "line", "format", "offset", "length", "sentence")
+AtWork = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +42,7 @@ def accept_upload(member: Membership, upload: files.Upload, method: Method, *, c
     known = Batch.objects.filter(owner=member, sha256=sha256).exclude(state=BatchState.REFUSED).first()
     if known is not None:
         return known, False
+    back_pressure.refuse_long_queue(member.season)
     quotas.refuse_upload(member, upload.size or 0)  # nothing is stored that could not be queued
     return submit(member, files.store(upload), method)
 
@@ -67,8 +63,9 @@ def submit(member: Membership, stored: files.Stored, method: Method) -> tuple[Ba
         batch = known or Batch(season=season, owner=member, sha256=stored.sha256)
         batch.file_name, batch.n_bytes, batch.stored_as = stored.file_name, stored.n_bytes, stored.stored_as
         batch.method, batch.method_description = method.name, method.description
-        batch.licence, batch.submitted_at = season.data_licence, timezone.now()
+        batch.licence, batch.submitted_at = season.data_licence, clock.now()
         batch.state, batch.problem, batch.attempts = BatchState.UPLOADED, "", 0
+        batch.n_found, batch.n_counted = 0, None
         batch.save()
         ring("intake", season.pk, queue="parse")
     told = {"batch": batch.pk, "season": season.pk}
@@ -84,11 +81,12 @@ def refuse_offer(member: Membership, n_bytes: int, *, consent: bool) -> None:
     if not n_bytes:
         raise UploadRefused("the file is empty")
     quotas.refuse_too_large(member.season, n_bytes)
+    back_pressure.refuse_full_disk(n_bytes)
 
 
 def refuse_closed(season: Season) -> None:
     """Raises UploadRefused before a season opens and after it closes."""
-    now = timezone.now()
+    now = clock.now()
     if now < season.opens_at:
         raise UploadRefused(f"the season opens on {season.opens_at:%Y-%m-%d %H:%M} UTC")
     if season.closes_at is not None and now >= season.closes_at:
@@ -96,150 +94,43 @@ def refuse_closed(season: Season) -> None:
 
 
 @carries("season")
-def read_batches(season_id: int) -> int:
-    """Read what was uploaded to a season, in order of upload; says how many batches were read.
+def read_batches(
+    season_id: int,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    between: Callable[[AtWork], object] = lambda at_work: None,
+) -> int:
+    """Read and release what was uploaded to a season, as far as there is room in its queue; says how many batches came
+    to an end. Raises the first fault of a batch, once everything else is done.
 
-    One process at a time does so, because arrival numbers follow the order of upload.
+    One process at a time does so. stop: asked before each turn; what is left then is for whoever is rung for next.
+    between: something else that this worker may do while uploads are being read, after each turn; it is to call what it
+    is given again and again, to say that the work goes on.
     """
-    done = 0
     with lock(f"intake:{season_id}") as hold:
-        while hold is not None and (batch := _next_batch(season_id)) is not None:
-            _read_batch(batch, hold)
-            done += 1
-    return done
+        if hold is None:
+            return 0
+        desk = Desk(season_id, hold)
+        try:
+            while not stop() and desk.turn():
+                if desk.is_reading:
+                    between(hold.at_work)
+            desk.give_back()
+        finally:
+            desk.close()
+        if desk.fault is not None:
+            raise desk.fault
+        return desk.n_done
 
 
-def _next_batch(season_id: int) -> Batch | None:
-    return Batch.objects.filter(season_id=season_id, state=BatchState.UPLOADED).order_by("pk").first()
+def is_waited_for(season_id: int) -> bool:
+    """Whether something is to be read, or is to be released and has room; five small queries at most."""
+    waiting = Batch.objects.filter(season=season_id, state=BatchState.UPLOADED)
+    if not waiting.exists():
+        return False
+    return waiting.filter(n_counted=None).exists() or fair_share.has_room(season_id)
 
 
-@carries("batch")
-def _read_batch(batch: Batch, hold: Hold) -> None:
-    """First the whole upload is read and stored in shards; only then, and one at a time, become they candidates."""
-    if batch.attempts >= settings.MAX_ATTEMPTS:
-        _set_aside(batch)
-        return
-    Batch.objects.filter(pk=batch.pk).update(attempts=F("attempts") + 1)
-    released = dict(batch.shards.values_list("number", "sha256"))
-    stored = shards.read_list(batch, released)
-    try:
-        stored = _store(batch, released, hold) if stored is None else stored
-        if not released:
-            quotas.refuse_too_many(batch, Batch.objects.values_list("n_found", flat=True).get(pk=batch.pk))
-    except (ArchiveRefused, UploadRefused) as refusal:
-        if released:
-            raise  # its first candidates are on their way: an organiser looks at it
-        hold.confirm()
-        _refuse(batch, str(refusal))
-        return
-    for shard in stored:
-        if shard.number not in released:
-            rows = list(_checked_rows(batch, shard))
-            _release(batch, shard, rows, hold, is_last=shard is stored[-1])
-    log.info("batch %s is read: %s shards", batch.pk, len(stored))
-
-
-def upload_limits() -> UploadLimits:
-    return UploadLimits(
-        max_members=settings.UPLOAD_LIMIT_MEMBERS,
-        max_structures=settings.UPLOAD_LIMIT_MEMBERS,
-        max_decompressed_bytes=settings.UPLOAD_LIMIT_DECOMPRESSED_BYTES,
-        max_seconds=settings.UPLOAD_LIMIT_S,
-    )
-
-
-def _store(batch: Batch, released: dict[int, str], hold: Hold) -> list[shards.Stored]:
-    """Raises ArchiveRefused where the upload breaks a limit, which may be at its very end."""
-    shelf = shards.Shelf(batch, released)
-    n_found = 0
-    with files.open_stored(batch.stored_as) as stream:
-        for n_found, found in enumerate(
-            structures_of(stream, batch.file_name, upload_limits(), clock=time.monotonic), start=1
-        ):
-            shelf.add(found)
-            if shelf.is_full:
-                _close(shelf, n_found, hold)
-            hold.keep()
-    if shelf.rows:
-        _close(shelf, n_found, hold)
-    hold.confirm()
-    shards.write_list(batch, shelf.stored)
-    return shelf.stored
-
-
-def _close(shelf: shards.Shelf, n_found: int, hold: Hold) -> None:
-    """Store a shard and let the batch's page say how far the reading is."""
-    hold.confirm()
-    shelf.close()
-    Batch.objects.filter(pk=shelf.batch.pk).update(n_found=n_found)
-
-
-def _checked_rows(batch: Batch, stored: shards.Stored) -> Iterator[shards.Row]:
-    """What a shard's candidates are. Raises DamagedShard where it is not in storage any more as it was stored; then
-    the next attempt reads the upload again."""
-    try:
-        files.check(files.shard_name(batch.pk, stored.number, stored.sha256), stored.sha256)
-        return shards.read_index(batch, stored)
-    except files.DamagedShard:
-        shards.forget_list(batch)
-        raise
-
-
-def _release(batch: Batch, stored: shards.Stored, rows: list[shards.Row], hold: Hold, *, is_last: bool) -> None:
-    """A shard and its candidates, with the season's next arrival numbers: all or nothing. The last one ends the batch;
-    each gives the batch its attempts back, so that only what fails again and again at one place is set aside."""
-    stored_as = files.shard_name(batch.pk, stored.number, stored.sha256)
-    state = BatchState.READ if is_last else BatchState.UPLOADED
-    with transaction.atomic():
-        hold.confirm()
-        shard = Shard.objects.create(batch=batch, number=stored.number, stored_as=stored_as, sha256=stored.sha256)
-        keys = _insert(shard, rows)
-        Batch.objects.filter(pk=batch.pk).update(state=state, attempts=0)
-        ring("parse", shard.pk, queue="parse")
-    if log.isEnabledFor(logging.DEBUG):
-        for key, row in zip(keys, rows, strict=True):
-            log.debug("candidate %s is %s", key, _state(row), extra={"candidate": key, "shard": shard.pk})
-
-
-def _insert(shard: Shard, rows: list[shards.Row]) -> list[int]:
-    """Keys of the candidates."""
-    season_id, batch_id = shard.batch.season_id, shard.batch_id
-    Season.objects.filter(pk=season_id).update(next_arrival=F("next_arrival") + len(rows))
-    first = Season.objects.values_list("next_arrival", flat=True).get(pk=season_id) - len(rows)
-    keys = bulk.reserve_ids(Candidate, len(rows))
-    now = bulk.now()
-    numbered = list(enumerate(zip(keys, rows, strict=True), start=first))
-    bulk.insert(
-        Candidate,
-        _CANDIDATE_FIELDS,
-        [
-            (key, season_id, batch_id, shard.pk, arrival, _state(row), row.reason, 0, "", "", "", now)
-            for arrival, (key, row) in numbered
-        ],
-    )
-    bulk.insert(
-        CandidateDetail,
-        _DETAIL_FIELDS,
-        [
-            (key, row.file, row.block, row.line, row.format, row.offset, row.length, row.sentence)
-            for _, (key, row) in numbered
-        ],
-    )
-    return keys
-
-
-def _state(row: shards.Row) -> str:
-    return CandidateState.REJECTED.value if row.reason else CandidateState.RECEIVED.value
-
-
-def _refuse(batch: Batch, sentence: str) -> None:
-    """Nothing of it stays in storage but the upload itself."""
-    files.delete_shards(batch.pk)
-    Batch.objects.filter(pk=batch.pk, state=BatchState.UPLOADED).update(state=BatchState.REFUSED, problem=sentence)
-    log.info("batch %s is refused: %s", batch.pk, sentence)
-
-
-def _set_aside(batch: Batch) -> None:
-    sentence = f"reading it failed {batch.attempts} times; an organiser looks at it"
-    Batch.objects.filter(pk=batch.pk, state=BatchState.UPLOADED).update(state=BatchState.SET_ASIDE, problem=sentence)
-    log.error("batch %s is set aside: %s", batch.pk, sentence)
+def ring_when_waited_for(season_id: int) -> None:
+    if is_waited_for(season_id):
+        ring("intake", season_id, queue="parse")

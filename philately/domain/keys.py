@@ -6,6 +6,7 @@ import secrets
 from datetime import timedelta
 
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from philately.models import ApiKey, User
@@ -30,7 +31,7 @@ def make_key(user: User, name: str) -> str:
 
 def revoke_key(user: User, key_id: int) -> bool:
     """Whether the user had such a key still."""
-    return user.api_keys.filter(pk=key_id, revoked_at=None).update(revoked_at=timezone.now()) == 1
+    return user.api_keys.filter(pk=key_id, revoked_at=None).update(revoked_at=Now()) == 1
 
 
 def user_with(text: str) -> User | None:
@@ -55,8 +56,7 @@ def _digest(secret: str) -> str:
 
 def _note_use(key: ApiKey) -> None:
     """No statement where it was noted lately: one that changes nothing would still wait for SQLite's only writer."""
-    now = timezone.now()
-    if key.used_at is not None and key.used_at > now - _NOTED_EVERY:
+    if key.used_at is not None and key.used_at > timezone.now() - _NOTED_EVERY:
         return
-    not_lately = Q(used_at=None) | Q(used_at__lt=now - _NOTED_EVERY)
-    ApiKey.objects.filter(not_lately, pk=key.pk).update(used_at=now)
+    not_lately = Q(used_at=None) | Q(used_at__lt=Now() - _NOTED_EVERY)
+    ApiKey.objects.filter(not_lately, pk=key.pk).update(used_at=Now())

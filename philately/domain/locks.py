@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from philately.domain.transitions import lease_end, new_token
@@ -38,8 +38,11 @@ def lease_of(name: str) -> float:
 
 @dataclass(slots=True)
 class Hold:
+    """deaths: how many holders before this one fell silent, one after the other."""
+
     name: str
     token: str
+    deaths: int = 0
     _confirmed: float = field(default_factory=time.monotonic)
     _at_work: float = field(default_factory=time.monotonic)
 
@@ -92,18 +95,26 @@ class Hold:
 @contextmanager
 def lock(name: str) -> Iterator[Hold | None]:
     """Hold the lock, or get None where another does. A holder that dies loses it when its lease runs out."""
-    Lock.objects.get_or_create(name=name)
+    before, _ = Lock.objects.get_or_create(name=name)
     token = new_token()
     if Lock.objects.filter(_free(), name=name).update(**_taken_by(token, name)) != 1:
         yield None
         return
-    hold, ended = Hold(name, token), threading.Event()
+    hold, ended = Hold(name, token, _count_death(before) if before.token else 0), threading.Event()
     threading.Thread(target=hold.beat, args=(ended,), name=f"keeps {name}", daemon=True).start()
     try:
         yield hold
     finally:
         ended.set()
-        Lock.objects.filter(name=name, token=token).update(token="", until=None)
+        Lock.objects.filter(name=name, token=token).update(token="", until=None, deaths=0)
+
+
+def _count_death(lock: Lock) -> int:
+    """How many holders of a lock fell silent, one after the other, with the one that it is being taken from."""
+    deaths = lock.deaths + 1
+    level = logging.ERROR if deaths >= settings.MAX_ATTEMPTS else logging.WARNING
+    log.log(level, "the lock %s was taken from a holder that fell silent, the %sth in a row", lock.name, deaths)
+    return deaths
 
 
 def is_free(name: str) -> bool:
@@ -131,7 +142,8 @@ def stand_by(name: str) -> bool:
 
 
 def _taken_by(token: str, name: str) -> dict[str, Any]:
-    return {"token": token, "until": lease_end(lease_of(name)), "taken_at": Now()}
+    deaths = Case(When(token="", then=Value(0)), default=F("deaths") + 1)
+    return {"token": token, "until": lease_end(lease_of(name)), "taken_at": Now(), "deaths": deaths}
 
 
 def _free() -> Q:

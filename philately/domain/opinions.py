@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from philately.broker import ring
@@ -90,12 +90,25 @@ def sweep() -> None:
     died = {"state": OpinionState.WAITING, "problem": "its worker stopped without a word", "changed_at": Now()}
     died_with = Opinion.objects.filter(expired(), state=OpinionState.RELAXING).update(**died, **_FREE)
     count("leases_expired", "opinion", died_with)
+    _give_up_forgotten()
     spent = Opinion.objects.filter(state=OpinionState.WAITING, attempts__gte=settings.MAX_ATTEMPTS)
     for opinion in spent.select_related("scale", "relaxation")[:1000]:
         if spent.filter(pk=opinion.pk).update(state=OpinionState.SET_ASIDE, changed_at=Now()):
             about = {"opinion": opinion.pk, "scale": opinion.scale_id}
             log.error("opinion %s (%s) is set aside: %s", opinion.pk, opinion, opinion.problem, extra=about)
             ring_sequencers(opinion.scale_id)
+
+
+def _give_up_forgotten() -> None:
+    """One that waits for PLACE_DEADLINE_S, while the auditor said something about what it was asked later, will not be
+    heard. Where nobody was heard since, nobody works, and nobody is to blame."""
+    patience = timedelta(seconds=settings.PLACE_DEADLINE_S)
+    old = Opinion.objects.filter(state=OpinionState.WAITING, changed_at__lt=Now() - patience)
+    later = Opinion.objects.filter(
+        scale=OuterRef("scale"), pk__gt=OuterRef("pk"), state=OpinionState.GIVEN, changed_at__gte=OuterRef("changed_at")
+    )
+    passed = old.filter(Exists(later), attempts__lt=settings.MAX_ATTEMPTS)
+    passed.update(attempts=settings.MAX_ATTEMPTS, problem=f"not heard {patience} after it was asked, others were")
 
 
 def ring_sequencers(scale_id: int) -> None:

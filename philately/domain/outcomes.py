@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Max
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Coalesce, Now
 
 from hull import positions
 from philately.domain import bulk
@@ -42,8 +43,9 @@ def write(run: Run, placed: Sequence[Placed]) -> None:
 
     Belongs into a transaction that holds the run's row. Takes ``run`` on in memory; saving it is the caller's.
     """
-    scores = ScoreEntry.objects.filter(run=run).aggregate(last=Max("number"))["last"] or 0
-    rows = _Rows(run, *_keys_of_phases(run, placed), bulk.now(), scores)
+    last = ScoreEntry.objects.filter(run=OuterRef("pk")).order_by("-number").values("number")[:1]
+    scores, now = Run.objects.values_list(Coalesce(Subquery(last), 0), Now()).get(pk=run.pk)
+    rows = _Rows(run, *_keys_of_phases(run, placed), bulk.moment(now), scores)
     for arrival, outcome, awards in placed:
         rows.take(arrival, outcome, awards)
     bulk.insert(Phase, _PHASE, list(rows.phases.values()))

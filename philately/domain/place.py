@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from django.db import transaction
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F
 
 from philately.domain import bulk, comparisons, hull_snapshots, outcomes, statistics, withdrawals
 from philately.domain.auditors import WaitsForAuditors, are_at_it, ask
+from philately.domain.caution import Caution
 from philately.domain.collector import collector_paused
 from philately.domain.locks import LockLost, lock
 from philately.domain.outcomes import Placed
 from philately.domain.recall import Judged, finds_and_ledger, open_systems, phases_near
 from philately.domain.runs import hull_of
-from philately.domain.transitions import fail, move
-from philately.domain.turns import Turn, arrival_of, frontier, turn_of
+from philately.domain.transitions import WorkerDied, fail, move
+from philately.domain.turns import Turn, Waiting, arrival_of, frontier, turn_of
 from philately.logs import carries
 from philately.models import Candidate, Run, Season
 from philately.queries.grounds import grounds_of
@@ -76,12 +79,13 @@ def place_waiting(season_id: int, *, stop: Callable[[], bool] = lambda: False) -
     """
     placed = 0
     with lock(f"place:{season_id}") as hold:
+        caution = Caution(settings.PLACE_CHUNK, hold.deaths if hold is not None else 0)
         while hold is not None and not stop():
             season = Season.objects.select_related("official_run__release__scale").get(pk=season_id)
             if season.official_run is None:
                 break
             taken_out = _take_out(season.official_run, hold)
-            done, more = place_chunk(season.official_run, hold)
+            done, more = place_chunk(season.official_run, hold, caution=caution)
             placed += done
             if not (more or taken_out):
                 break
@@ -128,31 +132,54 @@ def _take_out(run: Run, hold: Held) -> bool:
 
 @carries("run")
 @collector_paused()
-def place_chunk(run: Run, hold: Held, *, official: bool = True) -> tuple[int, bool]:
+def place_chunk(run: Run, hold: Held, *, official: bool = True, caution: Caution | None = None) -> tuple[int, bool]:
     """Place the next candidates in order; the second value says whether to look again.
+
+    caution: what fails as a whole, or killed a sequencer, is placed in smaller and smaller chunks, at last alone; and
+    then the candidate is to blame. Without it such a fault is raised.
 
     A run that is not official takes what is placed already, too, and leaves the candidates' states alone. Its caller
     gets LockLost and, where a candidate cannot be placed, Faulty.
     """
-    turn = turn_of(run, again=not official)
+    careful, caution = caution is not None, caution or Caution(settings.PLACE_CHUNK)
+    turn = turn_of(run, again=not official, size=caution.size)
     if turn.passed_to == run.placed_to or (official and turn.waiting and are_at_it(run, turn.waiting[0].relaxation)):
         return 0, False
+    if caution.alone and not all(map(_may_try, turn.waiting)):
+        return 0, True
     try:
         placed, unheard = _place_turn(run, turn, hold, official=official)
     except LockLost as lost:
+        _forgive(turn, caution)
         if not official:
             raise
         log.warning("placing in %s stops here, another sequencer goes on: %s", run, lost)
         return 0, False
     except Withdrawn as withdrawn:
+        _forgive(turn, caution)
         log.info("a chunk of %s is placed anew: %s", run, withdrawn)
         return 0, True
     except Faulty as fault:
         if not official:
             raise
         log.exception("placing candidate %s failed", fault.candidate, extra={"candidate": fault.candidate})
-        _fail(fault)
+        _fail(fault, noted=caution.alone)
         return 0, True
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        if not careful or not turn.waiting or (caution.alone and len(turn.waiting) > 1):
+            raise
+        log.exception("placing %s candidates from arrival %s failed", len(turn.waiting), turn.waiting[0].arrival)
+        if caution.alone:
+            alone = Faulty(turn.waiting[0].candidate)
+            alone.__cause__ = error
+            _fail(alone, noted=True)
+        caution.fell()
+        return 0, True
+    if unheard:
+        _forgive(turn, caution)
+    caution.passed(len(turn.waiting))
     if unheard and not official:
         raise WaitsForAuditors(unheard)
     return placed, not unheard
@@ -226,9 +253,27 @@ def _tried(candidate: int, deed: Callable[[_Given], _Made], given: _Given) -> _M
         raise Faulty(candidate) from error
 
 
-def _fail(fault: Faulty) -> None:
+def _may_try(waiting: Waiting) -> bool:
+    """Note the attempt, for this process may die of it; after three such it failed."""
+    candidate = Candidate.objects.get(pk=waiting.candidate)
+    if candidate.attempts >= settings.MAX_ATTEMPTS and candidate.state == CandidateState.RELAXED:
+        fail(candidate, Stage.PLACE, WorkerDied("placing it stopped the sequencer"))
+        return False
+    Candidate.objects.filter(pk=candidate.pk).update(attempts=F("attempts") + 1)
+    return True
+
+
+def _forgive(turn: Turn, caution: Caution) -> None:
+    """Nothing went wrong, only nothing came of it."""
+    if caution.alone:
+        tried = Candidate.objects.filter(pk__in=[waiting.candidate for waiting in turn.waiting], attempts__gt=0)
+        tried.update(attempts=F("attempts") - 1)
+
+
+def _fail(fault: Faulty, *, noted: bool) -> None:
+    """noted: whether the attempt counts already."""
     candidate = Candidate.objects.get(pk=fault.candidate)
-    candidate.attempts += 1
+    candidate.attempts += 0 if noted else 1
     candidate.state = CandidateState.RELAXED  # as it was when its turn came; what moved on since is left alone
     error = fault.__cause__
     assert isinstance(error, Exception)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from philately.domain import atom_steps
 from philately.domain.refusals import QuotaUsedUp, TooLarge
@@ -184,7 +184,7 @@ def _rest(limit: int, used: int) -> int:
 
 def _batches(member: Membership, without: Batch | None) -> tuple[int, int, int, int]:
     """Bytes and number of a day's batches, structures of the season and of a day."""
-    today = Q(submitted_at__gt=timezone.now() - _DAY)
+    today = Q(submitted_at__gt=Now() - _DAY)
     batches = Batch.objects.filter(owner=member).exclude(state__in=_COUNTS_NOT)
     if without is not None:
         batches = batches.exclude(pk=without.pk)
@@ -195,7 +195,7 @@ def _batches(member: Membership, without: Batch | None) -> tuple[int, int, int, 
         structures_today=Sum("n_counted", filter=today),
     )
     set_aside = Candidate.objects.filter(batch__in=batches, state=CandidateState.SET_ASIDE).aggregate(
-        all=Count("pk"), today=Count("pk", filter=Q(batch__submitted_at__gt=timezone.now() - _DAY))
+        all=Count("pk"), today=Count("pk", filter=Q(batch__submitted_at__gt=Now() - _DAY))
     )
     structures = (sent["structures"] or 0) - set_aside["all"]
     return sent["n_bytes"] or 0, sent["uploads"], structures, (sent["structures_today"] or 0) - set_aside["today"]
@@ -209,14 +209,14 @@ def _atom_steps(member: Membership) -> tuple[int, int]:
 
 def _dry_runs(member: Membership) -> tuple[int, int, int, int]:
     """Bytes and number of a day's dry runs; they hold no structure that counts."""
-    runs: QuerySet[DryRun] = DryRun.objects.filter(owner=member, created_at__gt=timezone.now() - _DAY)
+    runs: QuerySet[DryRun] = DryRun.objects.filter(owner=member, created_at__gt=Now() - _DAY)
     sent = runs.exclude(state__in=_DRY_COUNTS_NOT).aggregate(n_bytes=Sum("n_bytes"), uploads=Count("pk"))
     return sent["n_bytes"] or 0, sent["uploads"], 0, 0
 
 
 def _unfinished(member: Membership) -> dict[str, int]:
     """Number and bytes of what is on its way; what expired is not."""
-    begun = ResumableUpload.objects.filter(owner=member, finished_at=None, expires_at__gt=timezone.now())
+    begun = ResumableUpload.objects.filter(owner=member, finished_at=None, expires_at__gt=Now())
     dry, real = Q(is_dry_run=True), Q(is_dry_run=False)
     counts = begun.aggregate(
         all=Count("pk"),

@@ -11,3 +11,11 @@ class TooLarge(UploadRefused):
 
 class QuotaUsedUp(UploadRefused):
     """It exceeds what its sender may still send now."""
+
+
+class Overloaded(UploadRefused):
+    """We can take nothing now, from anybody; the sender may try again after so many seconds. Uses up no quota."""
+
+    def __init__(self, sentence: str, *, retry_after_s: int) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s

@@ -14,7 +14,7 @@ from philately.domain.in_hand import InHand, Queue
 from philately.domain.opinions import OpinionQueue
 from philately.domain.transitions import claim, fail, move, renew
 from philately.logs import carries
-from philately.models import Candidate, RelaxationFact, Scale
+from philately.models import Candidate, RelaxationFact, Scale, Season
 from philately.states import CandidateState, Stage
 from validation.crystal import Crystal
 from validation.relaxation import Relaxation
@@ -73,18 +73,38 @@ def _turn_is_over(scale_id: int, began: float) -> bool:
 
 
 class CandidateQueue(Queue[Candidate]):
-    """Candidates of the seasons that are judged on the scale, in order of arrival."""
+    """Candidates of the seasons that are judged on the scale: the seasons take turns, a helping each, and in each it
+    goes by arrival. Every second helping is of what an organiser has done again, where such waits."""
 
     atoms = "n_atoms"
 
     def __init__(self, scale_id: int) -> None:
         self._scale_id = scale_id
+        self._n_helpings = 0
+        self._last_season = 0
 
     def waiting(self) -> QuerySet[Candidate]:
         return Candidate.objects.filter(season__scale_id=self._scale_id, state=CandidateState.PARSED)
 
     def in_order(self) -> QuerySet[Candidate]:
-        return self.waiting().order_by("arrival")
+        """Of one season, so that an index has them in order."""
+        self._n_helpings += 1
+        again_first = self._n_helpings % 2 == 1
+        for is_rerun in (again_first, not again_first):
+            found = self._next_season(is_rerun=is_rerun)
+            if found is not None:
+                return found
+        return Candidate.objects.none()
+
+    def _next_season(self, *, is_rerun: bool) -> QuerySet[Candidate] | None:
+        """What waits in the first season after the last one that had a turn."""
+        seasons = sorted(Season.objects.filter(scale=self._scale_id).values_list("pk", flat=True))
+        for season in sorted(seasons, key=lambda pk: (pk <= self._last_season, pk)):
+            waiting = Candidate.objects.filter(season=season, state=CandidateState.PARSED, is_rerun=is_rerun)
+            if waiting.exists():
+                self._last_season = season
+                return waiting.order_by("arrival")
+        return None
 
     def claim(self, keys: list[int], token: str) -> list[Candidate]:
         claim(keys, CandidateState.PARSED, CandidateState.RELAXING, token=token, attempts=F("attempts") + 1)

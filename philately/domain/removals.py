@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from django.db.models import Max
-from django.utils import timezone
 
 from hull.entries import Formula
 from hull.store import HullStore
 from philately.domain.outcomes import write_hull_points
 from philately.domain.recall import finds_of, ledger_of
 from philately.models import HullPoint, LogEntry, Phase, Placement, Run, ScoreEntry, Withdrawal
+from philately.queries import clock
 from philately.states import PhaseStatus
 from validation.placing import Fold, Verdict
 from validation.scoring import PUTS_ON_HULL, Award, Find, PointsFor
@@ -130,7 +130,7 @@ def _write_awards(run: Run, awards: Iterable[Award], fold: Fold) -> None:
     last = ScoreEntry.objects.filter(run=run).aggregate(last=Max("number"))["last"] or 0
     numbers = {award.phase for award in awards}
     keys = dict(Phase.objects.filter(run=run, number__in=numbers).values_list("number", "pk"))
-    now = timezone.now()
+    now = clock.now()
     ScoreEntry.objects.bulk_create(
         (
             ScoreEntry(

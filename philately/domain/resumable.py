@@ -15,11 +15,12 @@ from typing import BinaryIO
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 
-from philately.domain import dry_runs, files, intake, quotas, staging
+from philately.domain import back_pressure, dry_runs, files, intake, quotas, staging
 from philately.domain.refusals import UploadRefused
 from philately.models import Membership, ResumableUpload
+from philately.queries import clock
 
 SAFE_EVERY_BYTES = 4 << 20
 SAFE_EVERY_S = 2.0
@@ -67,7 +68,9 @@ class Announced:
 def begin(member: Membership, announced: Announced) -> ResumableUpload:
     """Raises UploadRefused, before the first byte."""
     intake.refuse_offer(member, announced.length, consent=announced.consent)
-    now = timezone.now()
+    if not announced.is_dry_run:
+        back_pressure.refuse_long_queue(member.season)
+    now = clock.now()
     with transaction.atomic():
         quotas.lock(member)
         quotas.refuse_unfinished(member)
@@ -101,6 +104,7 @@ def append(
     with _held(upload) as (current, file):
         if offset != current.offset:
             raise WrongOffset(current.offset)
+        back_pressure.refuse_full_disk(current.length - offset)
         part = _Part(current, file, hashlib.new(checksum.algorithm) if checksum else None)
         part.receive(chunks)
         if checksum is not None and part.digest() != checksum.digest:
@@ -114,7 +118,7 @@ def append(
 
 def refuse_gone(upload: ResumableUpload) -> None:
     """Raises Gone where an unfinished upload cannot go on."""
-    if upload.expires_at < timezone.now():
+    if upload.expires_at < clock.now():
         raise Gone("the upload expired; please begin again")
     if not staging.is_there(upload.token):
         raise Gone("what had come of the upload is lost; please begin again")
@@ -128,7 +132,7 @@ def cancel(upload: ResumableUpload) -> None:
 
 def sweep() -> None:
     """Remove what expired, and files that belong to nothing."""
-    for upload in ResumableUpload.objects.filter(expires_at__lt=timezone.now())[:1000]:
+    for upload in ResumableUpload.objects.filter(expires_at__lt=Now())[:1000]:
         try:
             with staging.opened(upload.token):
                 _remove(upload)
@@ -219,7 +223,7 @@ def _hand_over(upload: ResumableUpload, stored: files.Stored) -> None:
     """Finished first, so that the upload is no longer counted beside what it becomes."""
     mine = ResumableUpload.objects.filter(pk=upload.pk, finished_at=None)
     quotas.lock(upload.owner)
-    if mine.update(finished_at=timezone.now(), offset=upload.length, expires_at=_expiry()) != 1:
+    if mine.update(finished_at=clock.now(), offset=upload.length, expires_at=_expiry()) != 1:
         raise Gone("the upload was cancelled")
     method = intake.Method(upload.method, upload.method_description)
     if upload.is_dry_run:
@@ -237,4 +241,4 @@ def _remove(upload: ResumableUpload) -> None:
 
 
 def _expiry() -> datetime:
-    return timezone.now() + timedelta(seconds=settings.UPLOAD_EXPIRES_S)
+    return clock.now() + timedelta(seconds=settings.UPLOAD_EXPIRES_S)

@@ -7,11 +7,11 @@ from datetime import datetime
 from django.conf import settings
 from django.core.validators import slug_re
 from django.db import transaction
-from django.utils import timezone
 
 from philately.domain import auditors
 from philately.domain.runs import open_run
 from philately.models import Membership, Release, Season, User
+from philately.queries import clock
 from philately.states import Role, Visibility
 from validation.rules import Rules
 
@@ -39,7 +39,7 @@ def open_season(plan: SeasonPlan) -> Season:
     """Create the season and its official run. Raises SeasonRefused."""
     if not slug_re.match(plan.slug):
         raise SeasonRefused(f"{plan.slug!r} cannot stand in an address; letters, digits, - and _ can")
-    opens_at = plan.opens_at or timezone.now()
+    opens_at = plan.opens_at or clock.now()
     if plan.closes_at is not None and plan.closes_at <= opens_at:
         raise SeasonRefused(f"it would close on {plan.closes_at:%Y-%m-%d %H:%M} UTC, before it opens")
     if Season.objects.filter(slug=plan.slug).exists():

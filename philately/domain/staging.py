@@ -3,7 +3,6 @@
 import fcntl
 import os
 import secrets
-import time
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from django.conf import settings
+
+from philately.domain.file_clock import now_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,10 @@ def remove(token: str) -> None:
 
 def strays(known: Container[str], *, older_than_s: float) -> list[str]:
     """Files that belong to no upload, left by a process that was killed at the wrong moment."""
-    folder, before = Path(settings.STAGING_DIR), time.time() - older_than_s
+    folder = Path(settings.STAGING_DIR)
     if not folder.is_dir():
         return []
+    before = now_at(folder) - older_than_s
     return [path.name for path in folder.iterdir() if path.name not in known and _is_older(path, before)]
 
 

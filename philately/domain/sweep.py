@@ -1,23 +1,51 @@
 """The sweeper: takes work from workers that died, tries again what failed, rings for what was forgotten."""
 
 import logging
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Q
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Count, Q, Sum
 from django.db.models.functions import Now
 
 from philately.broker import ring
 from philately.counted import count
-from philately.domain import audits, dry_runs, dumps, opinions, resumable, tallies, tidying, twins, withdrawals
-from philately.domain.bells import ring_relax
+from philately.domain import (
+    audits,
+    dry_runs,
+    dumps,
+    forgotten,
+    intake,
+    opinions,
+    resumable,
+    silence,
+    tallies,
+    tidying,
+    twins,
+    withdrawals,
+)
+from philately.domain.auditors import are_at_it
+from philately.domain.bells import first_waiting, ring_relax
 from philately.domain.files import chunks
 from philately.domain.locks import is_free, within_reach
 from philately.domain.parse import shards_waiting
 from philately.domain.place import blocking
 from philately.domain.transitions import expired, ids, move, say
-from philately.models import Batch, Candidate, CandidateDetail, Scale, Season, Shard
+from philately.domain.turns import turn_of
+from philately.models import (
+    Batch,
+    Candidate,
+    CandidateDetail,
+    DryRun,
+    Lock,
+    RelaxationFact,
+    Scale,
+    Season,
+    Shard,
+)
+from philately.queries.efforts import workers_on
 from philately.states import BatchState, CandidateState, ShardState, Stage
 
 log = logging.getLogger(__name__)
@@ -25,26 +53,25 @@ log = logging.getLogger(__name__)
 _SHARDS_RUNG_FOR = 8  # so that several workers find work again after a broker lost its messages
 _BACK_TO = {
     Stage.PARSE: CandidateState.RECEIVED,
+    Stage.SETTLE: CandidateState.CHECKED,
     Stage.RELAX: CandidateState.PARSED,
     Stage.PLACE: CandidateState.RELAXED,
 }
 
 
 def sweep() -> None:
-    """One round. Any number of sweepers may run: each step is conditional on the state that it leaves."""
-    _take_from_the_dead()
-    _set_aside_shards()
-    _try_again()
-    _set_aside_what_blocks()
-    opinions.sweep()
-    for season in Season.objects.select_related("official_run"):
-        _ring_for(season)
-    for scale in Scale.objects.all():
-        ring_relax(scale)
-    dry_runs.sweep()
-    resumable.sweep()
-    tidying.tidy_when_due()
-    tallies.swept()
+    """One round. Any number of sweepers may run: each step is conditional on the state that it leaves. One that fails
+    keeps none of the others from being done."""
+    for step in (
+        *(_take_from_the_dead, _set_aside_shards, forgotten.sweep, _try_again, _set_aside_what_blocks),
+        *(opinions.sweep, _ring, dry_runs.sweep, resumable.sweep, tidying.tidy_when_due, tallies.swept),
+    ):
+        try:
+            step()
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("a step of the sweeper failed, the next round tries again: %s", step.__qualname__)
 
 
 def _take_from_the_dead() -> None:
@@ -113,7 +140,8 @@ def _set_aside(candidate: Candidate, sentence: str = "") -> None:
 
 
 def _set_aside_what_blocks() -> None:
-    """One candidate may hold up the others for so long and no longer."""
+    """One candidate may hold up the others for so long and no longer. That others behind it were served since it was
+    where it is tells it from one that waits because nobody works."""
     patience = timedelta(seconds=settings.PLACE_DEADLINE_S)
     for season in Season.objects.select_related("official_run"):
         candidate = blocking(season)
@@ -122,28 +150,94 @@ def _set_aside_what_blocks() -> None:
         waiting = Candidate.objects.filter(
             season=season, state=CandidateState.RELAXED, arrival__gt=candidate.arrival, changed_at__lt=Now() - patience
         )
-        if waiting.exists() and Candidate.objects.filter(pk=candidate.pk, changed_at__lt=Now() - patience).exists():
+        passed = waiting.filter(changed_at__gte=candidate.changed_at)
+        if passed.exists() and Candidate.objects.filter(pk=candidate.pk, changed_at__lt=Now() - patience).exists():
             _set_aside(candidate, f"not finished {patience} after the ones behind it; an organiser looks at it")
 
 
-def _ring_for(season: Season) -> None:
-    """At most one bell a kind of work, and none where somebody is at it."""
-    if Batch.objects.filter(season=season, state=BatchState.UPLOADED).exists() and is_free(f"intake:{season.pk}"):
-        ring("intake", season.pk, queue="parse")
+def _ring() -> None:
+    """At most one bell a kind of work, and none where somebody is at it. What is rung for and stays as it is while
+    nobody works at all is told."""
+    noted = [name for season in Season.objects.select_related("official_run") for name in _ring_for(season)]
+    for scale in Scale.objects.all():
+        noted += _ring_relax(scale)
+    silence.tell(noted)
+
+
+def _ring_for(season: Season) -> list[str]:
+    """The names under which bells were noted: nobody is busy where they would be heard."""
+    noted = []
+    for bell in (*_bells_for_parsers(season), *_bells_for_sequencers(season)):
+        for key in bell.keys:
+            ring(bell.task, key, queue=bell.queue)
+        if bell.mark:
+            silence.note(name := f"{bell.task} for {season.slug}", bell.mark)
+            noted.append(name)
+    return noted
+
+
+class _Bell(NamedTuple):
+    """mark: where the work stands; none where a worker may hear the bell that is busy with something else."""
+
+    task: str
+    queue: str
+    keys: Sequence[int]
+    mark: str
+
+
+def _bells_for_parsers(season: Season) -> Iterator[_Bell]:
+    idle = not _is_parsing()
+    if is_free(f"intake:{season.pk}") and intake.is_waited_for(season.pk):
+        yield _Bell("intake", "parse", [season.pk], _standing_of_batches(season) if idle else "")
     reading = Shard.objects.filter(batch__season=season, lease_until__gte=Now())
     if (shards := shards_waiting(season)) and not reading.exists():
-        for shard in shards[:_SHARDS_RUNG_FOR]:
-            ring("parse", shard, queue="parse")
-    candidates = Candidate.objects.filter(season=season)
-    if candidates.filter(state=CandidateState.CHECKED).exists() and is_free(f"twins:{season.pk}"):
-        ring("settle", season.pk, queue="parse")
-    to_place = candidates.filter(state=CandidateState.RELAXED).exists() or _to_withdraw(season)
-    if to_place and within_reach(f"place:{season.pk}"):
-        ring("place", season.pk, queue="place")
+        yield _Bell("parse", "parse", shards[:_SHARDS_RUNG_FOR], f"{len(shards)} from {shards[0]}" if idle else "")
+    if is_free(f"twins:{season.pk}") and (first := twins.first_due(season)) is not None:
+        yield _Bell("settle", "parse", [season.pk], str(first) if idle else "")
     if dumps.due(season) and is_free(f"dump:{season.pk}"):
-        ring("dump", season.pk, queue="parse")
+        yield _Bell("dump", "parse", [season.pk], "")
     if audits.due(season) and is_free(f"audit:{season.official_run_id}"):
-        ring("audit", season.pk, queue="parse")
+        yield _Bell("audit", "parse", [season.pk], "")
+
+
+def _bells_for_sequencers(season: Season) -> Iterator[_Bell]:
+    relaxed = Candidate.objects.filter(season=season, state=CandidateState.RELAXED).exists()
+    to_withdraw = _to_withdraw(season)
+    if (relaxed or to_withdraw) and within_reach(f"place:{season.pk}"):
+        yield _Bell("place", "place", [season.pk], _standing_of_run(season, to_withdraw=to_withdraw))
+
+
+def _is_parsing() -> bool:
+    """Whether anybody is at work who takes from the queue of the parse workers."""
+    held = Lock.objects.filter(until__gte=Now()).exclude(token="").exclude(name__startswith="place:")
+    return held.exists() or any(leased.objects.filter(lease_until__gte=Now()).exists() for leased in (Shard, DryRun))
+
+
+def _standing_of_batches(season: Season) -> str:
+    waiting = Batch.objects.filter(season=season, state=BatchState.UPLOADED)
+    n, attempts, found, released = waiting.aggregate(
+        n=Count("pk"), tried=Sum("attempts"), found=Sum("n_found"), released=Sum("n_released")
+    ).values()
+    return f"{n} batches, {attempts} attempts, {found} structures, {released} released"
+
+
+def _standing_of_run(season: Season, *, to_withdraw: bool) -> str:
+    """Nothing where those who wait have to wait: for earlier ones, or for auditors."""
+    run = season.official_run
+    if run is None:
+        return ""
+    turn = turn_of(run, size=1)
+    is_due = turn.passed_to > run.placed_to and not (turn.waiting and are_at_it(run, turn.waiting[0].relaxation))
+    return f"placed to {run.placed_to}, log {run.log_position}" if is_due or to_withdraw else ""
+
+
+def _ring_relax(scale: Scale) -> list[str]:
+    """The name under which the bell was noted, where no relax worker holds anything of the scale."""
+    if not ring_relax(scale) or scale.problem or workers_on(scale.pk):
+        return []
+    latest = RelaxationFact.objects.filter(scale=scale).order_by("-created_at").values_list("pk", flat=True).first()
+    silence.note(name := f"relax for {scale.name}", f"latest {latest}, first {first_waiting(scale.pk)}")
+    return [name]
 
 
 def _to_withdraw(season: Season) -> bool:

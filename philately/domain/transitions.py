@@ -17,6 +17,10 @@ class IllegalMove(Exception):
     """An edge that the state machine does not have: a mistake in our code."""
 
 
+class WorkerDied(Exception):
+    """A worker that had one candidate alone in hand stopped without a word, again and again."""
+
+
 def move(candidates: QuerySet[Candidate], source: CandidateState, target: CandidateState, **fields: Any) -> int:
     """Move those of ``candidates`` that are in ``source``; says how many were. Also lets go of any lease."""
     if (source, target) not in CANDIDATE_EDGES:

@@ -54,26 +54,27 @@ class Turn:
         return Turn(waiting, left_out, self.heirs & {one.candidate for one in waiting}, arrival - 1)
 
 
-def turn_of(run: Run, *, again: bool = False) -> Turn:
+def turn_of(run: Run, *, again: bool = False, size: int | None = None) -> Turn:
     """The next candidates of a run in a handful of queries, none of which reads further than the chunk reaches.
 
-    again: what is placed already has its turn as well, which is for a run that is not official.
+    again: what is placed already has its turn as well, which is for a run that is not official. size: of the chunk.
     """
+    size = size or settings.PLACE_CHUNK
     states = (CandidateState.RELAXED, CandidateState.PLACED) if again else (CandidateState.RELAXED,)
     horizon, first_open = frontier(run)
     if horizon is None:
         return Turn((), (), frozenset(), run.placed_to)
     after = Candidate.objects.filter(season_id=run.season_id, arrival__gt=run.placed_to).order_by("arrival")
     ready = after.filter(arrival__lte=horizon) if first_open is None else after.filter(arrival__lt=first_open)
-    found = tuple(waiting_of(ready.filter(state__in=states)[: settings.PLACE_CHUNK]))
-    if len(found) == settings.PLACE_CHUNK:
+    found = tuple(waiting_of(ready.filter(state__in=states)[:size]))
+    if len(found) == size:
         ready = ready.filter(arrival__lte=found[-1].arrival)
     excluded, heirs = _left_out(run, found), heirs_of(run, ready)
     waiting = [one for one in found if one.candidate not in excluded]
     left_out = tuple(one for one in found if one.candidate in excluded)
     if heirs:
         waiting = sorted([*waiting, *waiting_of(ready.filter(pk__in=heirs))], key=attrgetter("arrival"))
-    last = found[-1].arrival if len(found) == settings.PLACE_CHUNK else ready.values_list("arrival", flat=True).last()
+    last = found[-1].arrival if len(found) == size else ready.values_list("arrival", flat=True).last()
     return Turn(tuple(waiting), left_out, frozenset(heirs), run.placed_to if last is None else last)
 
 

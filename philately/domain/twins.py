@@ -7,18 +7,20 @@ original does not depend on which worker was faster.
 import logging
 from collections.abc import Mapping, Sequence
 
-from django.db import transaction
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from philately.broker import ring
 from philately.domain import likenesses
 from philately.domain.bells import ring_relax
+from philately.domain.caution import Caution
 from philately.domain.files import chunks
-from philately.domain.locks import Hold, lock
-from philately.domain.transitions import ids, move, say
+from philately.domain.locks import Hold, LockLost, lock
+from philately.domain.transitions import WorkerDied, fail, ids, move, say
 from philately.logs import carries
 from philately.models import Candidate, Placement, Scale, Season
-from philately.states import CandidateState
+from philately.states import CandidateState, Stage
 from validation.answers import Read
 from validation.crystal import Crystal
 from validation.fingerprint import Limits
@@ -39,17 +41,56 @@ def settle(season_id: int) -> int:
     rules = Rules.from_json(season.rules)
     released = 0
     with lock(f"twins:{season_id}") as hold:
-        while hold is not None and (waiting := _whose_turn_it_is(season)):
-            released += _settle_chunk(season, waiting, rules, hold)
+        caution = Caution(_CHUNK, hold.deaths if hold is not None else 0)
+        while hold is not None and (waiting := _whose_turn_it_is(season, caution.size)):
+            released += _settle_carefully(season, waiting, rules, hold, caution)
     if released:
         ring_relax(season.scale)
     ring("place", season.pk, queue="place")  # rejections and twins let the sequencer pass
     return released
 
 
-def _whose_turn_it_is(season: Season) -> list[Candidate]:
-    """Checked candidates before the first that is unread. The horizon comes first, as it does in phase 3."""
-    unread = Q(state=CandidateState.RECEIVED) | Q(state=CandidateState.FAILED, content_hash="")
+def first_due(season: Season) -> int | None:
+    """The arrival number of the first that waits here and for nothing else."""
+    first = _whose_turn_it_is(season, 1)
+    return first[0].arrival if first else None
+
+
+def _settle_carefully(season: Season, waiting: list[Candidate], rules: Rules, hold: Hold, caution: Caution) -> int:
+    """What fails, or killed whoever was here before, is looked at in smaller and smaller chunks, at last alone; and
+    then it is to blame."""
+    alone = waiting[0] if caution.alone else None
+    if alone is not None and not _may_try(alone):
+        return 0
+    try:
+        released = _settle_chunk(season, waiting, rules, hold)
+    except (LockLost, OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        log.exception("looking for twins of %s candidates from arrival %s failed", len(waiting), waiting[0].arrival)
+        if alone is not None:
+            fail(alone, Stage.SETTLE, error)
+        caution.fell()
+        return 0
+    caution.passed(len(waiting))
+    return released
+
+
+def _may_try(candidate: Candidate) -> bool:
+    """Note the attempt, for this process may die of it; after three such it failed."""
+    if candidate.attempts >= settings.MAX_ATTEMPTS:
+        fail(candidate, Stage.SETTLE, WorkerDied("looking for its twins stopped the worker"))
+        return False
+    candidate.attempts += 1
+    mine = Candidate.objects.filter(pk=candidate.pk, state=CandidateState.CHECKED)
+    return mine.update(attempts=candidate.attempts) == 1
+
+
+def _whose_turn_it_is(season: Season, size: int) -> list[Candidate]:
+    """Checked candidates before the first that is unread, or failed here. The horizon comes first, as it does in
+    phase 3."""
+    failed = Q(content_hash="") | Q(failed_in=Stage.SETTLE)
+    unread = Q(state=CandidateState.RECEIVED) | Q(failed, state=CandidateState.FAILED)
     candidates = Candidate.objects.filter(season=season)
     horizon = candidates.order_by("arrival").values_list("arrival", flat=True).last() or 0
     candidates = candidates.filter(arrival__lte=horizon)
@@ -57,7 +98,7 @@ def _whose_turn_it_is(season: Season) -> list[Candidate]:
     checked = candidates.filter(state=CandidateState.CHECKED)
     if frontier is not None:
         checked = checked.filter(arrival__lt=frontier)
-    return list(checked.order_by("arrival").select_related("detail")[:_CHUNK])
+    return list(checked.order_by("arrival").select_related("detail")[:size])
 
 
 def _settle_chunk(season: Season, waiting: list[Candidate], rules: Rules, hold: Hold) -> int:
@@ -133,8 +174,8 @@ def _standing(season: Season, keys: set[int], owner_id: int | None = None) -> di
 def _decide(candidate: Candidate, original: Candidate | None) -> int:
     mine = Candidate.objects.filter(pk=candidate.pk)
     if original is None:
-        return move(mine, CandidateState.CHECKED, CandidateState.PARSED)
-    move(mine, CandidateState.CHECKED, CandidateState.PARKED, twin_of=original, reason=Reason.TWIN)
+        return move(mine, CandidateState.CHECKED, CandidateState.PARSED, attempts=0)
+    move(mine, CandidateState.CHECKED, CandidateState.PARKED, twin_of=original, reason=Reason.TWIN, attempts=0)
     log.debug("candidate %s is a twin of candidate %s", candidate.pk, original.pk, extra=ids(candidate))
     own = original.batch_id == candidate.batch_id
     say(

@@ -10,18 +10,20 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from philately.broker import ring
+from philately.domain.files import storable
 from philately.domain.locks import LockLost
 from philately.domain.removals import take_out
 from philately.domain.transitions import move
 from philately.domain.twins import promote
-from philately.models import Candidate, Placement, Run, Season, User, Withdrawal
+from philately.models import Batch, Candidate, Placement, Run, Season, User, Withdrawal
 from philately.queries.permissions import may_withdraw
-from philately.states import CandidateState
+from philately.states import BatchState, CandidateState
 from validation.placing import Fold
 
 log = logging.getLogger(__name__)
@@ -60,14 +62,30 @@ def ask(candidates: QuerySet[Candidate], *, by: User, reason: str = "") -> int:
     return len(wanted)
 
 
+def end_release(batch: Batch, *, by: User) -> int:
+    """What of a batch is not in the queue yet will never be: from now on it is as large as what was released of it.
+    Says how many structures that leaves out. Raises WithdrawalRefused."""
+    _refuse_strangers(Candidate.objects.filter(batch=batch), by)
+    with transaction.atomic():
+        current = Batch.objects.select_for_update().get(pk=batch.pk)
+        if current.state != BatchState.UPLOADED or not current.n_released or current.n_counted is None:
+            return 0
+        n_left = current.n_counted - current.n_released
+        whole = {"n_counted": current.n_released, "n_found": current.n_released}
+        sentence = f"{n_left:,} structures were withdrawn before they entered the queue"
+        Batch.objects.filter(pk=batch.pk).update(state=BatchState.READ, problem=sentence, **whole)
+    return n_left
+
+
 def _refuse_strangers(candidates: QuerySet[Candidate], by: User) -> None:
     if not may_withdraw(by, candidates):
         raise WithdrawalRefused(f"{by} neither owns all of these candidates nor organises their season")
 
 
 def unsettled(season_id: int) -> QuerySet[Withdrawal]:
-    """Wishes that are not carried out, in order."""
-    return Withdrawal.objects.filter(candidate__season=season_id, done_at=None).order_by("pk")
+    """Wishes that are not carried out, in order; without those that failed too often, which an organiser looks at."""
+    open_ones = Withdrawal.objects.filter(candidate__season=season_id, done_at=None)
+    return open_ones.filter(attempts__lt=settings.MAX_ATTEMPTS).order_by("pk")
 
 
 def carry_out_unplaced(season_id: int) -> int:
@@ -127,18 +145,39 @@ def carry_out_placed(run: Run, hold: Held, taken_up: TakenUp, *, official: bool 
     """
     wishes = list((_of_official(run) if official else _of_other(run)).select_related("candidate__batch")[:_CHUNK])
     for wish in wishes:
-        with taken_up(run) as fold, transaction.atomic():
-            hold.confirm()
-            _refuse_moved(run)
-            placement = Placement.objects.filter(run=run, candidate=wish.candidate, withdrawn_after=None).first()
-            if placement is not None:
-                placement.candidate = wish.candidate
-                take_out(run, fold, wish, placement)
-            if official:
-                (candidate,) = _locked([wish.candidate_id])
-                _withdraw([candidate], CandidateState(candidate.state))
-                promote(candidate)
+        try:
+            _carry_out(wish, run, hold, taken_up, official=official)
+        except (LockLost, OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            if not official:
+                raise
+            log.exception("taking %s out of %s failed", wish, run)
+            _fail(wish, error)
+            run.refresh_from_db()  # what it had come to in memory is undone
     return len(wishes)
+
+
+def _carry_out(wish: Withdrawal, run: Run, hold: Held, taken_up: TakenUp, *, official: bool) -> None:
+    with taken_up(run) as fold, transaction.atomic():
+        hold.confirm()
+        _refuse_moved(run)
+        placement = Placement.objects.filter(run=run, candidate=wish.candidate, withdrawn_after=None).first()
+        if placement is not None:
+            placement.candidate = wish.candidate
+            take_out(run, fold, wish, placement)
+        if official:
+            (candidate,) = _locked([wish.candidate_id])
+            _withdraw([candidate], CandidateState(candidate.state))
+            promote(candidate)
+
+
+def _fail(wish: Withdrawal, error: Exception) -> None:
+    """After three attempts the others no longer wait for it, and an organiser looks at it."""
+    problem = storable(f"attempt {wish.attempts + 1} failed: {type(error).__name__}: {error}")[:2000]
+    Withdrawal.objects.filter(pk=wish.pk).update(attempts=F("attempts") + 1, problem=problem)
+    if wish.attempts + 1 >= settings.MAX_ATTEMPTS:
+        log.error("%s is set aside: %s", wish, problem)
 
 
 def _of_official(run: Run) -> QuerySet[Withdrawal]:

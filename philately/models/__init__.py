@@ -5,7 +5,7 @@ from philately.models.batches import Batch, Candidate, CandidateDetail, Shard
 from philately.models.dumps import Dump
 from philately.models.judges import AcceptedJudge
 from philately.models.likenesses import Fit, InitialFingerprint, RelaxedFingerprint
-from philately.models.locks import Lock
+from philately.models.locks import Bell, Lock
 from philately.models.opinions import Opinion
 from philately.models.people import ApiKey, Membership, User
 from philately.models.relaxations import RelaxationFact, RelaxationGeometry
@@ -19,6 +19,7 @@ __all__ = [
     "AcceptedJudge",
     "ApiKey",
     "Batch",
+    "Bell",
     "Candidate",
     "CandidateDetail",
     "DryRun",

@@ -34,6 +34,7 @@ class Batch(Leased):
     state = models.CharField(max_length=16, choices=BatchState.choices, default=BatchState.UPLOADED)
     problem = models.TextField(blank=True, help_text="why it was refused or set aside")
     n_found = models.PositiveIntegerField(default=0, help_text="structures found so far, while it is being read")
+    n_released = models.PositiveIntegerField(default=0, help_text="structures that are candidates so far")
 
     class Meta:
         verbose_name_plural = "batches"
@@ -91,6 +92,9 @@ class Candidate(Leased):
         "philately.RelaxationFact", models.PROTECT, null=True, db_index=False, related_name="candidates"
     )
     changed_at = models.DateTimeField(auto_now_add=True)
+    is_rerun = models.BooleanField(
+        db_default=False, help_text="an organiser has it done again; such ones go before others, every second time"
+    )
 
     class Meta:
         constraints = [
@@ -125,6 +129,7 @@ class Candidate(Leased):
             ),
             models.Index(fields=["lease"], name="candidate_lease_token", condition=Q(lease__isnull=False)),
             models.Index(fields=["twin_of"], name="candidate_twin", condition=Q(twin_of__isnull=False)),
+            models.Index(fields=["season", "state", "arrival"], name="candidate_rerun", condition=Q(is_rerun=True)),
         ]
 
     def __str__(self) -> str:

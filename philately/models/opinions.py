@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from philately.models.batches import Leased
 from philately.states import OpinionState
@@ -19,7 +20,7 @@ class Opinion(Leased):
         "philately.RelaxationFact", models.PROTECT, null=True, related_name="+", help_text="by the auditor"
     )
     problem = models.TextField(blank=True, help_text="why the last attempt failed")
-    changed_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints = [

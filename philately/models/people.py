@@ -19,6 +19,9 @@ class Membership(models.Model):
     user = models.ForeignKey(User, models.PROTECT, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.PARTICIPANT)
     joined_at = models.DateTimeField(auto_now_add=True)
+    served = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="structures released to the season's queue, in fair_share's account"
+    )
 
     class Meta:
         constraints = [

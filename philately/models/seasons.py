@@ -72,6 +72,9 @@ class Season(models.Model):
     opens_at = models.DateTimeField()
     closes_at = models.DateTimeField(null=True, blank=True)
     next_arrival = models.PositiveBigIntegerField(default=1)
+    served = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="where whoever was served last stood in fair_share's account"
+    )
     upload_bytes = _own_limit("bytes of one upload")
     upload_bytes_a_day = _own_limit("bytes that a participant may upload a day")
     uploads_a_day = _own_limit("uploads of a participant a day")

@@ -12,6 +12,8 @@ class Withdrawal(models.Model):
     reason = models.TextField(blank=True)
     asked_at = models.DateTimeField(auto_now_add=True)
     done_at = models.DateTimeField(null=True, help_text="none until it has been relaxed and taken out of the run")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="of taking it out of the run that failed")
+    problem = models.TextField(blank=True, help_text="why the last attempt failed; after three an organiser decides")
 
     class Meta:
         indexes = [models.Index(fields=["id"], name="withdrawal_open", condition=Q(done_at__isnull=True))]

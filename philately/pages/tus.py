@@ -17,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from philately.domain import limits, resumable, staging
 from philately.domain.intake import Method, refuse_closed
 from philately.domain.quotas import limits_of
-from philately.domain.refusals import QuotaUsedUp, TooLarge, UploadRefused
+from philately.domain.refusals import Overloaded, QuotaUsedUp, TooLarge, UploadRefused
 from philately.domain.seasons import join
 from philately.models import ResumableUpload, Season, User
 from philately.pages import tus_headers
@@ -269,6 +269,8 @@ def _refusals() -> Iterator[None]:
         yield
     except resumable.WrongOffset as error:
         raise TusRefused(409, str(error), {"Upload-Offset": str(error.offset)}) from error
+    except Overloaded as error:
+        raise TusRefused(503, str(error), {"Retry-After": str(error.retry_after_s)}) from error
     except tuple(_STATUS) as error:
         status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
         raise TusRefused(status, str(error)) from error

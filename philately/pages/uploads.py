@@ -12,9 +12,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from philately.domain import dry_runs, limits, quotas
+from philately.domain import back_pressure, dry_runs, limits, quotas
 from philately.domain.intake import Method, accept_upload, refuse_closed
-from philately.domain.refusals import QuotaUsedUp, TooLarge, UploadRefused
+from philately.domain.refusals import Overloaded, QuotaUsedUp, TooLarge, UploadRefused
 from philately.domain.seasons import join
 from philately.models import Membership, Season, User
 from philately.pages.limiting import sender_of, too_many
@@ -76,8 +76,13 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
         if request.method == "POST":
             limits.spend("UPLOADS", sender_of(request))
         _refuse_unread(request, view.season)
+        return _upload(request, view)
     except limits.TooMany as refusal:
         return too_many(request, refusal)
+    except Overloaded as refusal:
+        answer = render(request, "503.html", {"refusal": sentence(str(refusal))}, status=503)
+        answer["Retry-After"] = str(refusal.retry_after_s)
+        return answer
     except (TooLarge, QuotaUsedUp) as refusal:
         status = 413 if isinstance(refusal, TooLarge) else 429
         shown = {
@@ -86,7 +91,6 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
             "unread": True,
         }
         return render(request, f"{status}.html", shown, status=status)
-    return _upload(request, view)
 
 
 @csrf_protect
@@ -96,17 +100,21 @@ def _upload(request: HttpRequest, view: View) -> HttpResponse:
     if form.is_valid():
         try:
             return _accept(view, request, form)
+        except Overloaded:
+            raise
         except UploadRefused as refusal:
             form.add_error("file", sentence(str(refusal)))
     return render(request, "seasons/upload.html", {**common(view), "form": form, **_limits(view.season, request)})
 
 
 def _refuse_unread(request: HttpRequest, season: Season) -> None:
-    """Raises TooLarge or QuotaUsedUp before the body is read, where its size alone, or any other one, is too much."""
+    """Raises TooLarge, QuotaUsedUp or Overloaded before the body is read, where its size alone, or any other one, is
+    too much."""
     at_least = int(request.META.get("CONTENT_LENGTH") or 0) - _FORM_BYTES
     if request.method != "POST":
         return
     quotas.refuse_too_large(season, at_least)
+    back_pressure.refuse_full_disk(max(0, at_least))
     member = _member(season, request)
     if member is not None and not _may_send(member, at_least, is_dry_run=True):
         quotas.refuse_upload(member, at_least)
@@ -144,7 +152,9 @@ def _member(season: Season, request: HttpRequest) -> Membership | None:
 def _limits(season: Season, request: HttpRequest) -> dict[str, object]:
     member = _member(season, request)
     quota = quotas.unused(season) if member is None else quotas.quota_left(member)
+    overload = back_pressure.overload_of(season)
     return {
+        "overload": sentence(str(overload)) if overload else "",
         "quota": quota,
         "example": _EXAMPLE,
         "example_atom_steps": usual_of(season.scale_id).atom_steps(_EXAMPLE),

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from philately import queries
-from philately.domain.withdrawals import ask
+from philately.domain.withdrawals import ask, end_release
 from philately.models import Batch, Candidate, User
 from philately.pages.candidates import find_candidate
 from philately.pages.seasons import common
@@ -57,6 +57,8 @@ def _withdraw(
     standing = candidates.filter(withdrawal=None).exclude(state=CandidateState.WITHDRAWN)
     form = WithdrawForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
+        if isinstance(view_of, Batch):
+            end_release(view_of, by=request.user)
         asked = ask(candidates, by=request.user, reason=form.cleaned_data["reason"])
         messages.info(request, _told(asked))
         return redirect(back)

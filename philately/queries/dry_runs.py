@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from philately.models import DryRun, User
 from philately.queries.permissions import dry_runs_for
@@ -62,7 +62,7 @@ class DryTable:
 def dry_runs_of(user: User | AnonymousUser) -> QuerySet[DryRun]:
     """The user's own that are kept still, newest first; nobody else's."""
     related = ("owner__season__scale", "owner__season__official_run__release", "owner__user", "batch")
-    kept = dry_runs_for(user).filter(expires_at__gt=timezone.now())
+    kept = dry_runs_for(user).filter(expires_at__gt=Now())
     return kept.select_related(*related).order_by("-pk")
 
 

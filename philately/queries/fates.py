@@ -1,5 +1,6 @@
 """What became of a candidate beside its verdict: taken back by its owner, or left out by the official run."""
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from philately.models import Candidate, Placement, Run, RunExclusion
@@ -38,6 +39,8 @@ def fate_of(candidate: Candidate) -> tuple[str, str]:
         return DISQUALIFIED, _with_reason("disqualified by an organiser", because)
     if not hasattr(candidate, "withdrawal"):
         return "", ""
+    if candidate.withdrawal.attempts >= settings.MAX_ATTEMPTS:
+        return "", f"to be {_withdrawal(candidate)}; that failed by a fault of ours, and an organiser looks at it"
     when = "when its relaxation has ended" if candidate.state == CandidateState.RELAXING else "in a moment"
     return "", f"to be {_withdrawal(candidate)}, {when}"
 

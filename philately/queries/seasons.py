@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 
 from philately.models import Candidate, Membership, Season, User
+from philately.queries import clock
 from philately.queries.permissions import rights_in
 from philately.queries.steps import Step, steps_of
 from philately.states import FINAL, Role, Visibility
@@ -37,8 +37,9 @@ def view_of(season: Season, user: User | AnonymousUser) -> View:
 
 def is_blind(season: Season) -> bool:
     """Blind until the season closes."""
-    closed = season.closes_at is not None and timezone.now() >= season.closes_at
-    return season.visibility == Visibility.BLIND and not closed
+    if season.visibility != Visibility.BLIND:
+        return False
+    return season.closes_at is None or clock.now() < season.closes_at
 
 
 def _count(rows: QuerySet[Membership] | QuerySet[Candidate]) -> Coalesce:

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 
-from philately.domain.withdrawals import WithdrawalRefused, ask
+from philately.domain.withdrawals import WithdrawalRefused, ask, end_release
 from philately.management.evaluation_command import user_named
 from philately.models import Batch, Candidate
 
@@ -27,6 +27,8 @@ class Command(BaseCommand):
         user = user_named(options["by"])
         candidates = _meant(options["candidate"], options["batch"])
         try:
+            for batch in Batch.objects.filter(pk__in=options["batch"]):
+                end_release(batch, by=user)
             asked = ask(candidates, by=user, reason=options["reason"])
         except WithdrawalRefused as refusal:
             raise CommandError(str(refusal)) from refusal
