@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from philately.broker import ring
-from philately.domain import audits, dry_runs, dumps, opinions, resumable, twins, withdrawals
+from philately.domain import audits, dry_runs, dumps, occasions, opinions, resumable, rounds, twins, withdrawals
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.locks import is_free, within_reach
@@ -36,6 +36,8 @@ def sweep() -> None:
     _try_again()
     _set_aside_what_blocks()
     opinions.sweep()
+    for season_id in Season.objects.filter(frozen_at=None).values_list("pk", flat=True):
+        rounds.close_when_due(season_id)
     for season in Season.objects.select_related("official_run"):
         _ring_for(season)
     for scale in Scale.objects.all():
@@ -132,6 +134,7 @@ def _ring_for(season: Season) -> None:
     if candidates.filter(state=CandidateState.CHECKED).exists() and is_free(f"twins:{season.pk}"):
         ring("settle", season.pk, queue="parse")
     to_place = candidates.filter(state=CandidateState.RELAXED).exists() or _to_withdraw(season)
+    to_place = season.frozen_at is None and (to_place or occasions.wait(season))
     if to_place and within_reach(f"place:{season.pk}"):
         ring("place", season.pk, queue="place")
     if dumps.due(season) and is_free(f"dump:{season.pk}"):

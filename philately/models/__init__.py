@@ -1,13 +1,17 @@
 """Facts (what happened, written once) and evaluations (what it is worth, folded from the facts by a run)."""
 
+from philately.models.audit_log import AuditEntry
 from philately.models.audits import HullAudit
 from philately.models.batches import Batch, Candidate, CandidateDetail, Shard
+from philately.models.decisions import Decision
 from philately.models.judges import AcceptedJudge
 from philately.models.likenesses import Fit, InitialFingerprint, RelaxedFingerprint
 from philately.models.locks import Lock
 from philately.models.opinions import Opinion
-from philately.models.people import ApiKey, Membership, User
+from philately.models.people import ApiKey, MemberLimits, Membership, User
 from philately.models.relaxations import RelaxationFact, RelaxationGeometry
+from philately.models.reruns import Rerun
+from philately.models.rounds import Round
 from philately.models.runs import HullPoint, LogEntry, Phase, Placement, Run, RunAuditor, RunExclusion, ScoreEntry
 from philately.models.seasons import Release, ReleasePhase, Scale, Season
 from philately.models.uploads import DryRun, ResumableUpload
@@ -16,9 +20,11 @@ from philately.models.withdrawals import Withdrawal
 __all__ = [
     "AcceptedJudge",
     "ApiKey",
+    "AuditEntry",
     "Batch",
     "Candidate",
     "CandidateDetail",
+    "Decision",
     "DryRun",
     "Fit",
     "HullAudit",
@@ -26,6 +32,7 @@ __all__ = [
     "InitialFingerprint",
     "Lock",
     "LogEntry",
+    "MemberLimits",
     "Membership",
     "Opinion",
     "Phase",
@@ -35,7 +42,9 @@ __all__ = [
     "RelaxedFingerprint",
     "Release",
     "ReleasePhase",
+    "Rerun",
     "ResumableUpload",
+    "Round",
     "Run",
     "RunAuditor",
     "RunExclusion",

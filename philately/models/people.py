@@ -3,6 +3,7 @@
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 
+from philately.models.limits import OwnLimits
 from philately.states import Role
 
 
@@ -26,6 +27,18 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} as {self.role} of {self.season}"
+
+
+class MemberLimits(OwnLimits):
+    """Quotas of one participant that differ from their season's."""
+
+    member = models.OneToOneField(Membership, models.PROTECT, primary_key=True, related_name="own_limits")
+
+    class Meta:
+        verbose_name_plural = "member limits"
+
+    def __str__(self) -> str:
+        return f"limits of {self.member}"
 
 
 class ApiKey(models.Model):

@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from philately.models.limits import OwnLimits
 from philately.states import Visibility
 
 
@@ -56,12 +57,7 @@ class ReleasePhase(models.Model):
         return f"{self.formula} ({self.label})"
 
 
-def _own_limit(what: str) -> "models.PositiveBigIntegerField[int | None, int | None]":
-    """A quota of this season alone; where there is none, the installation's setting holds."""
-    return models.PositiveBigIntegerField(null=True, blank=True, help_text=f"{what}; empty: as everywhere")
-
-
-class Season(models.Model):
+class Season(OwnLimits):
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=100)
     description = models.TextField(blank=True)
@@ -71,15 +67,11 @@ class Season(models.Model):
     data_licence = models.CharField(max_length=100)
     opens_at = models.DateTimeField()
     closes_at = models.DateTimeField(null=True, blank=True)
+    frozen_at = models.DateTimeField(null=True, blank=True, help_text="from then on nothing of it changes")
+    round_days = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="a round closes by itself after so many days; empty: by command alone"
+    )
     next_arrival = models.PositiveBigIntegerField(default=1)
-    upload_bytes = _own_limit("bytes of one upload")
-    upload_bytes_a_day = _own_limit("bytes that a participant may upload a day")
-    uploads_a_day = _own_limit("uploads of a participant a day")
-    uploads_unfinished = _own_limit("unfinished uploads of a participant at a time")
-    structures_a_day = _own_limit("structures of a participant a day")
-    structures_a_season = _own_limit("structures of a participant in the season")
-    atom_steps_a_day = _own_limit("atoms × steps of relaxation of a participant a day")
-    atom_steps_a_season = _own_limit("atoms × steps of relaxation of a participant in the season")
     official_run = models.OneToOneField(
         "philately.Run", models.PROTECT, null=True, blank=True, related_name="official_for"
     )

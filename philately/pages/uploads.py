@@ -75,14 +75,15 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
         _refuse_unread(request, view.season)
     except (TooLarge, QuotaUsedUp) as refusal:
         status = 413 if isinstance(refusal, TooLarge) else 429
-        shown = {"limit_bytes": quotas.limits_of(view.season).upload_bytes, "refusal": sentence(str(refusal))}
+        limits = quotas.limits_of(view.season, _member(view.season, request))
+        shown = {"limit_bytes": limits.upload_bytes, "refusal": sentence(str(refusal))}
         return render(request, f"{status}.html", shown, status=status)
     return _upload(request, view)
 
 
 @csrf_protect
 def _upload(request: HttpRequest, view: View) -> HttpResponse:
-    limit_bytes = quotas.limits_of(view.season).upload_bytes
+    limit_bytes = quotas.limits_of(view.season, _member(view.season, request)).upload_bytes
     form = UploadForm(request.POST or None, request.FILES or None, limit_bytes=limit_bytes)
     if form.is_valid():
         try:
@@ -97,8 +98,8 @@ def _refuse_unread(request: HttpRequest, season: Season) -> None:
     at_least = int(request.META.get("CONTENT_LENGTH") or 0) - _FORM_BYTES
     if request.method != "POST":
         return
-    quotas.refuse_too_large(season, at_least)
     member = _member(season, request)
+    quotas.refuse_too_large(season, at_least, member)
     if member is not None and not _may_send(member, at_least, is_dry_run=True):
         quotas.refuse_upload(member, at_least)
 

@@ -8,7 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from philately.models import Batch, Candidate, Membership, Placement, User
-from philately.queries.fates import DISQUALIFIED, left_out, placed
+from philately.queries.fates import ACCEPTED, DISQUALIFIED, REFUSED, left_out, placed
 from philately.queries.steps import Step, steps_of
 from philately.states import FINAL, BatchState, CandidateState, Role
 from validation.placing import Verdict
@@ -105,12 +105,13 @@ def tallies_of(batch: Batch) -> Tallies:
         outcomes[state] += n
         reasons[reason if state != CandidateState.WITHDRAWN else ""] += n
     verdicts = Placement.objects.filter(run=run, candidate__in=batch.candidates.filter(placed(run)))
-    for verdict, reason, n in verdicts.order_by("verdict").values_list("verdict", "reason").annotate(n=Count("pk")):
-        outcomes[verdict] += n
+    kinds = verdicts.order_by("verdict").values_list("verdict", "reason", "decision__accepted")
+    for verdict, reason, accepted, n in kinds.annotate(n=Count("pk")):
+        outcomes[verdict if accepted is None else (ACCEPTED if accepted else REFUSED)] += n
         reasons[reason] += n
     del reasons[""]
     outcomes = +outcomes
-    known = [*Verdict, DISQUALIFIED, *CandidateState]
+    known = [*Verdict, ACCEPTED, REFUSED, DISQUALIFIED, *CandidateState]
     return Tallies(
         tuple(sorted(outcomes.items(), key=lambda item: known.index(item[0]))),
         tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),

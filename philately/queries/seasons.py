@@ -37,7 +37,7 @@ def view_of(season: Season, user: User | AnonymousUser) -> View:
 
 def is_blind(season: Season) -> bool:
     """Blind until the season closes."""
-    closed = season.closes_at is not None and timezone.now() >= season.closes_at
+    closed = season.frozen_at is not None or (season.closes_at is not None and timezone.now() >= season.closes_at)
     return season.visibility == Visibility.BLIND and not closed
 
 
