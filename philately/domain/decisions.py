@@ -88,7 +88,7 @@ def apply(run: Run, fold: Fold, decision: Decision) -> None:
     Belongs into a transaction that holds the run's row.
     """
     rows = decidable(run).select_related("candidate__batch", "candidate__relaxation")
-    placement = rows.filter(candidate=decision.candidate_id).first()
+    placement = rows.filter(candidate=decision.candidate).first()
     if placement is None:
         return  # withdrawn meanwhile, or this run did not hold it
     phase = Phase.objects.select_related("first_candidate__batch", "candidate").get(pk=placement.phase_id)

@@ -57,7 +57,7 @@ def limits_of(season: Season, member: Membership | None = None) -> Amounts:
     """A participant's own limits, the season's where they have none, and the installation's where it has none. One
     query where there is a participant."""
     own = MemberLimits.objects.filter(member=member).first() if member is not None else None
-    return Amounts(**{name: _first(own and getattr(own, name), getattr(season, name), _usual(name)) for name in NAMES})
+    return Amounts(**{name: _first(getattr(own, name, None), getattr(season, name), _usual(name)) for name in NAMES})
 
 
 def _usual(name: str) -> int:

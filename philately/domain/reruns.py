@@ -129,7 +129,8 @@ def _of_stage(stage: Stage | None) -> Q:
 def _readable() -> Q:
     """Its text is in its shard, and no other run gave it a verdict under the number that it has."""
     refused_unread = Q(content_hash="", detail__length=0)
-    return ~refused_unread & (Q(state=S.FAILED) | ~Exists(Placement.objects.filter(candidate=OuterRef("pk"))))
+    placed = Q(Exists(Placement.objects.filter(candidate=OuterRef("pk"))))
+    return ~refused_unread & (Q(state=S.FAILED) | ~placed)
 
 
 def _refuse_unknown(season: Season, what: Selection) -> None:
