@@ -91,7 +91,7 @@ def apply(run: Run, fold: Fold, decision: Decision) -> None:
     placement = rows.filter(candidate=decision.candidate).first()
     if placement is None:
         return  # withdrawn meanwhile, or this run did not hold it
-    phase = Phase.objects.select_related("first_candidate__batch", "candidate").get(pk=placement.phase_id)
+    phase = Phase.objects.select_related("first_candidate__batch", "candidate").get(placements=placement)
     if decision.accepted:
         _admit(run, fold, decision, placement, phase)
     elif phase.status in _OUTSIDE:

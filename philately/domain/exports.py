@@ -51,7 +51,7 @@ def export(season: Season, folder: Path, *, by: User) -> dict[str, Any]:
 def _is_export_of(season: Season, folder: Path) -> bool:
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        return manifest["export_format_version"] > 0 and manifest["season"]["slug"] == season.slug
+        return bool(manifest["export_format_version"]) and manifest["season"]["slug"] == season.slug
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -149,7 +149,9 @@ def _boundary(season: Season) -> datetime | None:
 
 
 def _owes(season: Season) -> bool:
-    return season.official_run is not None and any(_settled(season.official_run))
+    """Whether the official run has paid for all rounds that are closed, and has something provisional again."""
+    run, last = season.official_run, Round.objects.filter(season=season).aggregate(last=Max("arrival"))["last"] or 0
+    return run is not None and run.placed_to >= last and any(_settled(run))
 
 
 @dataclass(frozen=True, slots=True)

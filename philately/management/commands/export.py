@@ -14,9 +14,9 @@ from philately.management.evaluation_command import user_named
 
 class Command(BaseCommand):
     help = (
-        "Write everything of a season as Parquet: batches, structures with their rejections, relaxations with geometry, "
-        "verdicts, phases, log, points, opinions, withdrawals, decisions, rounds, members by public name, the audit log. "
-        "The manifest says what each column means. No e-mail, no key."
+        "Write everything of a season as Parquet: batches, structures with their rejections, relaxations with "
+        "geometry, verdicts, phases, log, points, opinions, withdrawals, decisions, rounds, members by public name, "
+        "the audit log. The manifest says what each column means. No e-mail, no key."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
