@@ -71,6 +71,9 @@ def plan(season: Season, at: datetime, *, by: User, reason: str = "") -> Round:
 def close_when_due(season_id: int) -> int:
     """For the sweeper: close what was planned and, where the season's rounds last so many days, the one that is over by
     now; says how many were closed."""
+    planned = Round.objects.filter(season=season_id, number=None)
+    if not (planned.exists() or Season.objects.filter(pk=season_id, round_days__isnull=False).exists()):
+        return 0
     with transaction.atomic():
         season = _locked(season_id)
         if season.frozen_at is not None:
