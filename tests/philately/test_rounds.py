@@ -1,9 +1,11 @@
 """Rounds: what is provisional ends at the close, and what is on the hull then is paid, once a formula."""
 
+import random
 from collections import defaultdict
 from datetime import timedelta
 
 import pytest
+from ase.build import bulk
 from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.utils import timezone
@@ -12,13 +14,14 @@ from stories import STORY, alloy, stretched
 
 from philately.domain import place, rounds
 from philately.domain.audits import audit
+from philately.domain.decisions import decide, held
 from philately.domain.evaluations import Plan, changed_rules, evaluate, make_official, open_evaluation
 from philately.domain.organisers import DeedRefused
 from philately.domain.place import place_waiting
 from philately.domain.replays import replay
 from philately.domain.sweep import sweep
 from philately.domain.withdrawals import ask
-from philately.models import AuditEntry, Candidate, Phase, Round, Run, ScoreEntry, Season
+from philately.models import AuditEntry, Candidate, Decision, Phase, Round, Run, ScoreEntry, Season
 from philately.queries import leaderboard, view_of
 from philately.states import CandidateState, Role
 
@@ -200,6 +203,61 @@ def test_another_run_pays_the_same_rounds_and_replays_are_none_the_wiser(season,
     assert all(replay(Candidate.objects.get(pk=one.pk)).differences == () for one in story)
     make_official(run)
     assert audit(_run(season)).sentences == []
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 6))])
+def test_whatever_happens_in_whatever_order_the_run_can_be_audited_and_replayed(season, join_as, olga, seed):
+    """Arrivals, decisions, closes and withdrawals, drawn by chance; then another run, and each verdict again."""
+    drawn = random.Random(seed)
+    members = [join_as(name) for name in ("ann", "ben", "eve")]
+    made = [
+        lambda: bulk("Au", cubic=True),
+        lambda: alloy(n=drawn.choice([1, 2])),
+        lambda: stretched(drawn.choice([1.3, 1.6])),
+        lambda: alloy("Au", "Cu"),
+        lambda: alloy("Ag", "Al"),
+    ]
+    withdrawn = False
+    for step in range(36):
+        if step % 9 == 8:
+            _close(season, olga)
+        elif step % 6 == 5 and (waiting := held(_run(season)).first()):
+            decide(season, [waiting.candidate_id], accepted=drawn.random() < 0.7, by=olga, reason="looked at")
+        elif step % 12 == 10:
+            candidate = drawn.choice(list(Candidate.objects.filter(state=CandidateState.PLACED)))
+            ask(Candidate.objects.filter(pk=candidate.pk), by=candidate.batch.owner.user)
+            withdrawn = True
+        else:
+            energy = round(drawn.uniform(-0.35, 0.05), 3)
+            add_candidate(drawn.choice(members), drawn.choice(made)(), energy)
+        place_waiting(season.pk)
+        place._warm = None if drawn.random() < 0.3 else place._warm
+    official = _run(season)
+    assert withdrawn and Decision.objects.exists() and Round.objects.count() >= 3
+
+    assert audit(official).sentences == []
+    for candidate in Candidate.objects.filter(placements__run=official):
+        assert replay(candidate).differences == ()
+    run = open_evaluation(season, Plan(release=official.release, rules=changed_rules(official, {})))
+    place._warm = None
+    evaluate(run)
+    assert audit(run).sentences == []
+    place._warm = None
+    make_official(run)
+    assert audit(_run(season)).sentences == []
+
+
+def test_an_audit_finds_what_a_close_left_open_and_a_decision_that_was_lost(season, story, olga):
+    decide(season, [story[8].pk], accepted=False, by=olga, reason="an artefact")
+    _close(season, olga)
+    run = _run(season)
+    ScoreEntry.objects.filter(run=run, reason="settled").order_by("number").update(points=-9)
+    run.placements.filter(candidate=story[8]).update(decision=None)
+
+    sentences = audit(run).sentences
+
+    assert any("provisional points" in one for one in sentences)
+    assert any(f"candidate {story[8].pk} " in one and "decided on" in one for one in sentences)
 
 
 def test_a_preview_is_what_the_close_pays(season, story, olga):
