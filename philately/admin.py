@@ -113,7 +113,7 @@ class MembershipAdmin(admin.ModelAdmin):
     raw_id_fields = ("user",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> tuple[str, ...]:
-        return ("user", "season") if obj else ()
+        return ("user", "season", "own_limits") if obj else ("own_limits",)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         assert isinstance(request.user, models.User)  # staff
@@ -151,12 +151,6 @@ class RerunAdmin(ReadOnly):
     list_display = ("id", "candidate_id", "state_before", "reason_before", "arrival_before", "by", "reason", "at")
     list_select_related = ("by",)
     search_fields = ("=candidate__id",)
-
-
-@admin.register(models.MemberLimits)
-class MemberLimitsAdmin(ReadOnly):
-    list_display = ("member_id", "structures_a_day", "structures_a_season", "atom_steps_a_day", "atom_steps_a_season")
-    search_fields = ("member__user__username",)
 
 
 @admin.register(models.Scale)

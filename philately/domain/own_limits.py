@@ -1,13 +1,13 @@
 """Quotas raised or lowered, for a season or for one participant of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from django.db import transaction
 
 from philately.domain.audit_log import About, Deed, record
 from philately.domain.organisers import DeedRefused, refuse_strangers, refuse_without_reason
 from philately.domain.quotas import NAMES, limits_of
-from philately.models import MemberLimits, Membership, Season, User
+from philately.models import Membership, Season, User
 from philately.states import Role
 
 
@@ -31,14 +31,12 @@ def change(
         raise DeedRefused(f"{', '.join(negative)}: a limit is at least 0")
     with transaction.atomic():
         season = Season.objects.select_for_update().get(pk=season.pk)
+        member = None if member is None else Membership.objects.select_for_update().get(pk=member.pk)
         before = limits_of(season, member)
-        row = season if member is None else MemberLimits.objects.get_or_create(member=member)[0]
-        stored = {name: getattr(row, name) for name in changes}
-        if all(stored[name] == value for name, value in changes.items()):
+        stored = _own(season, member, changes)
+        if stored == dict(changes):
             return {}
-        for name, value in changes.items():
-            setattr(row, name, value)
-        row.save(update_fields=list(changes))
+        _store(season, member, changes)
         after = limits_of(season, member)
         moved = {name: (getattr(before, name), getattr(after, name)) for name in changes}
         moved = {name: values for name, values in moved.items() if values[0] != values[1]}
@@ -47,3 +45,20 @@ def change(
         about, told = About(season=season, member=member), {"before": stored, "after": dict(changes)}
         record(Deed.QUOTA, about, by=by, reason=reason, parameters=told)
     return moved
+
+
+def _own(season: Season, member: Membership | None, names: Iterable[str]) -> dict[str, int | None]:
+    if member is None:
+        return {name: getattr(season, name) for name in names}
+    return {name: member.own_limits.get(name) for name in names}
+
+
+def _store(season: Season, member: Membership | None, changes: Mapping[str, int | None]) -> None:
+    if member is None:
+        for name, value in changes.items():
+            setattr(season, name, value)
+        season.save(update_fields=list(changes))
+        return
+    own = {**member.own_limits, **changes}
+    member.own_limits = {name: value for name, value in own.items() if value is not None}
+    member.save(update_fields=["own_limits"])

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from philately.domain import atom_steps
 from philately.domain.refusals import QuotaUsedUp, TooLarge
-from philately.models import Batch, Candidate, DryRun, MemberLimits, Membership, ResumableUpload, Season
+from philately.models import Batch, Candidate, DryRun, Membership, ResumableUpload, Season
 from philately.states import BatchState, CandidateState, DryRunState
 from validation.effort import rough
 
@@ -54,10 +54,9 @@ NAMES = tuple(one.name for one in fields(Amounts))
 
 
 def limits_of(season: Season, member: Membership | None = None) -> Amounts:
-    """A participant's own limits, the season's where they have none, and the installation's where it has none. One
-    query where there is a participant."""
-    own = MemberLimits.objects.filter(member=member).first() if member is not None else None
-    return Amounts(**{name: _first(getattr(own, name, None), getattr(season, name), _usual(name)) for name in NAMES})
+    """A participant's own limits, the season's where they have none, and the installation's where it has none."""
+    own = {} if member is None else member.own_limits
+    return Amounts(**{name: _first(own.get(name), getattr(season, name), _usual(name)) for name in NAMES})
 
 
 def _usual(name: str) -> int:
@@ -76,7 +75,7 @@ def unused(season: Season) -> Quota:
 
 
 def quota_left(member: Membership, *, is_dry_run: bool = False, without: Batch | None = None) -> Quota:
-    """Nine queries at most. without: a batch whose structures are not to count."""
+    """Eight queries at most. without: a batch whose structures are not to count."""
     limits = limits_of(member.season, member)
     n_bytes, n_uploads, n_structures, n_structures_today = (
         _dry_runs(member) if is_dry_run else _batches(member, without)

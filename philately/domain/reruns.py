@@ -167,7 +167,7 @@ def _refuse_code(code: str) -> None:
 def _send(season: Season, keys: Sequence[int], again: Again, *, by: User, reason: str) -> None:
     """What of them still stands where it did is on its way again, all or nothing, and written down."""
     with transaction.atomic():
-        Season.objects.select_for_update().get(pk=season.pk)
+        _lock_shards(keys)
         rows = Candidate.objects.select_for_update(of=("self",)).filter(pk__in=keys, state__in=_MAY_BE)
         candidates = list(rows.select_related("detail").order_by("arrival"))
         if not candidates:
@@ -186,12 +186,21 @@ def _send(season: Season, keys: Sequence[int], again: Again, *, by: User, reason
         again.candidates += len(candidates)
         again.on_file += sum(one.relaxation_id is not None for one in candidates)
         told = {"candidates": [one.pk for one in candidates]}
-        about = About(season=season, candidate=candidates[0] if len(candidates) == 1 else None)
+        only = candidates[0] if len(candidates) == 1 else None
+        batches = {one.batch_id for one in candidates}
+        batch = Batch.objects.get(pk=batches.pop()) if len(batches) == 1 else None
+        about = About(season=season, batch=batch, candidate=only)
         record(Deed.RERUN, about, by=by, reason=reason, parameters=told, outcome={"candidates": len(candidates)})
         for shard in sorted(shards):
             ring("parse", shard, queue="parse")
         transaction.on_commit(partial(ring_relax, season.scale))
         ring("place", season.pk, queue="place")
+
+
+def _lock_shards(keys: Sequence[int]) -> None:
+    """Shards before candidates before the season, as parse workers and the sweeper have it, or they would deadlock."""
+    shards = Candidate.objects.filter(pk__in=keys).values("shard")
+    list(Shard.objects.select_for_update().filter(pk__in=shards).order_by("pk").values_list("pk"))
 
 
 def _goes_back_to(candidate: Candidate) -> CandidateState:
@@ -218,9 +227,10 @@ def _write(candidates: Sequence[Candidate], by: User, reason: str) -> None:
 
 
 def _renumber(season: Season, settled: Sequence[Candidate]) -> None:
-    """In the order in which they arrived first."""
+    """In the order in which they arrived first. Raises DeedRefused where the season was frozen meanwhile."""
     if settled:
         first = next_arrivals(season.pk, len(settled))
+        refuse_frozen(Season.objects.get(pk=season.pk))
         numbers = [(number, one.pk) for number, one in enumerate(settled, start=first)]
         bulk.update(Candidate, ("arrival",), numbers)
 

@@ -19,7 +19,7 @@ from philately.domain.audit_log import About, Deed, record
 from philately.domain.removals import take_out
 from philately.domain.transitions import move
 from philately.domain.twins import promote
-from philately.models import Candidate, Membership, Placement, Run, Season, User, Withdrawal
+from philately.models import Batch, Candidate, Membership, Placement, Run, Season, User, Withdrawal
 from philately.states import CandidateState, Role
 from validation.placing import Fold
 
@@ -67,7 +67,9 @@ def _write_down(standing: QuerySet[Candidate], wanted: Sequence[tuple[int, int]]
         if season.frozen_at is not None:
             raise WithdrawalRefused(f"{season} ended on {season.frozen_at:%Y-%m-%d}, and stays as it is")
         mine = [candidate for candidate, key in wanted if key == season.pk]
-        about = About(season=season, candidate=Candidate.objects.get(pk=mine[0]) if len(mine) == 1 else None)
+        batches = list(Batch.objects.filter(season=season, candidates__in=mine[:_TOLD]).distinct()[:2])
+        only = Candidate.objects.get(pk=mine[0]) if len(mine) == 1 else None
+        about = About(season=season, batch=batches[0] if len(batches) == 1 else None, candidate=only)
         told = {"candidates": mine[:_TOLD], "count": len(mine)}
         record(Deed.WITHDRAW, about, by=by, reason=reason, parameters=told)
 

@@ -8,7 +8,7 @@ from philately.models.judges import AcceptedJudge
 from philately.models.likenesses import Fit, InitialFingerprint, RelaxedFingerprint
 from philately.models.locks import Lock
 from philately.models.opinions import Opinion
-from philately.models.people import ApiKey, MemberLimits, Membership, User
+from philately.models.people import ApiKey, Membership, User
 from philately.models.relaxations import RelaxationFact, RelaxationGeometry
 from philately.models.reruns import Rerun
 from philately.models.rounds import Round
@@ -32,7 +32,6 @@ __all__ = [
     "InitialFingerprint",
     "Lock",
     "LogEntry",
-    "MemberLimits",
     "Membership",
     "Opinion",
     "Phase",

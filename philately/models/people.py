@@ -3,7 +3,6 @@
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 
-from philately.models.limits import OwnLimits
 from philately.states import Role
 
 
@@ -18,6 +17,9 @@ class Membership(models.Model):
     user = models.ForeignKey(User, models.PROTECT, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.PARTICIPANT)
     joined_at = models.DateTimeField(auto_now_add=True)
+    own_limits = models.JSONField(
+        default=dict, blank=True, help_text="quotas of this participant alone, by name; the season's hold otherwise"
+    )
 
     class Meta:
         constraints = [
@@ -27,18 +29,6 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} as {self.role} of {self.season}"
-
-
-class MemberLimits(OwnLimits):
-    """Quotas of one participant that differ from their season's."""
-
-    member = models.OneToOneField(Membership, models.PROTECT, primary_key=True, related_name="own_limits")
-
-    class Meta:
-        verbose_name_plural = "member limits"
-
-    def __str__(self) -> str:
-        return f"limits of {self.member}"
 
 
 class ApiKey(models.Model):

@@ -2,7 +2,6 @@
 
 from django.db import models
 
-from philately.models.limits import OwnLimits
 from philately.states import Visibility
 
 
@@ -57,7 +56,12 @@ class ReleasePhase(models.Model):
         return f"{self.formula} ({self.label})"
 
 
-class Season(OwnLimits):
+def _own_limit(what: str) -> "models.PositiveBigIntegerField[int | None, int | None]":
+    """A quota of this season alone; where there is none, the installation's setting holds."""
+    return models.PositiveBigIntegerField(null=True, blank=True, help_text=f"{what}; empty: as everywhere")
+
+
+class Season(models.Model):
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=100)
     description = models.TextField(blank=True)
@@ -72,6 +76,14 @@ class Season(OwnLimits):
         null=True, blank=True, help_text="a round closes by itself after so many days; empty: by command alone"
     )
     next_arrival = models.PositiveBigIntegerField(default=1)
+    upload_bytes = _own_limit("bytes of one upload")
+    upload_bytes_a_day = _own_limit("bytes that a participant may upload a day")
+    uploads_a_day = _own_limit("uploads of a participant a day")
+    uploads_unfinished = _own_limit("unfinished uploads of a participant at a time")
+    structures_a_day = _own_limit("structures of a participant a day")
+    structures_a_season = _own_limit("structures of a participant in the season")
+    atom_steps_a_day = _own_limit("atoms × steps of relaxation of a participant a day")
+    atom_steps_a_season = _own_limit("atoms × steps of relaxation of a participant in the season")
     official_run = models.OneToOneField(
         "philately.Run", models.PROTECT, null=True, blank=True, related_name="official_for"
     )

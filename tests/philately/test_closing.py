@@ -28,7 +28,7 @@ from philately.domain.reruns import Selection, rerun
 from philately.domain.rounds import close as close_round
 from philately.domain.seasons import join
 from philately.domain.withdrawals import WithdrawalRefused, ask
-from philately.models import AuditEntry, Candidate, MemberLimits, Membership, Phase, Round, Run, ScoreEntry, User
+from philately.models import AuditEntry, Candidate, Membership, Phase, Round, Run, ScoreEntry, User
 from philately.queries import latest_dump
 from philately.states import BatchState, CandidateState, Role
 from validation.crystal import Crystal
@@ -183,7 +183,8 @@ class TestQuotas:
 
         with pytest.raises(DeedRefused, match="say why"):
             change(season, {"structures_a_day": None}, by=olga, member=ann)
-        assert MemberLimits.objects.get().structures_a_day == 4321
+        ann.refresh_from_db()
+        assert ann.own_limits == {"structures_a_day": 4321}
         assert change(season, {"structures_a_day": None}, by=olga, member=ann, reason="done")
 
     def test_a_lower_one_keeps_its_participant_from_uploading(self, season, participant, olga):
