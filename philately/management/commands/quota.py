@@ -41,7 +41,7 @@ class Command(BaseCommand):
                     self.stdout.write("nothing is other than before")
         if options["show"] or not changes:
             season.refresh_from_db()
-            self._show(season, member)
+            self._show(season, participant(season, options["member"]) if member else None)
 
     def _show(self, season: Season, member: Membership | None) -> None:
         limits = limits_of(season, member)
