@@ -1,5 +1,8 @@
 """Administration for staff. Facts and evaluations can be looked at only; whatever changes them is a deed of its own."""
 
+from typing import Any
+
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
@@ -7,11 +10,24 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from philately import models
+from philately.domain import edits
 
 for otp_model in (TOTPDevice, StaticDevice):  # their pages show secrets; second factors are reset by a command
     admin.site.unregister(otp_model)
 admin.site.site_header = admin.site.site_title = "Administration"
-admin.site.register(models.User, UserAdmin)
+
+
+def _changes(form: Any) -> edits.Changes:
+    return {name: (form.initial.get(name), form.cleaned_data[name]) for name in form.changed_data}
+
+
+@admin.register(models.User)
+class LoggedUserAdmin(UserAdmin):
+    """Who belongs to the staff is in the audit log."""
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        assert isinstance(request.user, models.User)  # staff
+        edits.save_user(obj, _changes(form), by=request.user)
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -31,10 +47,23 @@ class ReadOnly(admin.ModelAdmin):
         return False
 
 
+class SeasonForm(forms.ModelForm):
+    reason = forms.CharField(
+        required=False, help_text="kept in the audit log; needed where it ends earlier or allows less"
+    )
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        if not self.errors and edits.hurts(_changes(self)) and not given.get("reason", "").strip():
+            self.add_error("reason", "Please say why: this takes something from participants.")
+        return given
+
+
 @admin.register(models.Season)
 class SeasonAdmin(admin.ModelAdmin):
     """Texts and dates. Rules, scale and runs are not edited: they would change what verdicts mean."""
 
+    form = SeasonForm
     list_display = ("slug", "name", "scale", "visibility", "opens_at", "closes_at")
     list_select_related = ("scale",)
     fields = (
@@ -43,6 +72,8 @@ class SeasonAdmin(admin.ModelAdmin):
         "description",
         "opens_at",
         "closes_at",
+        "frozen_at",
+        "round_days",
         "visibility",
         "data_licence",
         "upload_bytes",
@@ -57,8 +88,16 @@ class SeasonAdmin(admin.ModelAdmin):
         "official_run",
         "rules",
         "next_arrival",
+        "reason",
     )
-    readonly_fields = ("slug", "visibility", "data_licence", "scale", "official_run", "rules", "next_arrival")
+    readonly_fields = (
+        *("slug", "frozen_at", "visibility", "data_licence", "scale", "official_run", "rules", "next_arrival"),
+    )
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        assert isinstance(request.user, models.User)  # staff
+        changes = {name: values for name, values in _changes(form).items() if name != "reason"}
+        edits.save_season(obj, changes, by=request.user, reason=form.cleaned_data.get("reason", ""))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -78,10 +117,44 @@ class MembershipAdmin(admin.ModelAdmin):
     raw_id_fields = ("user",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> tuple[str, ...]:
-        return ("user", "season") if obj else ()
+        return ("user", "season", "own_limits") if obj else ("own_limits",)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        assert isinstance(request.user, models.User)  # staff
+        edits.save_role(obj, _changes(form), by=request.user)
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
+
+
+@admin.register(models.AuditEntry)
+class AuditEntryAdmin(ReadOnly):
+    list_display = ("at", "who", "deed", "season", "batch_id", "candidate_id", "reason")
+    list_filter = ("deed", "season")
+    list_select_related = ("season",)
+    search_fields = ("who", "deed", "reason", "season__slug", "=candidate__id", "=batch__id", "member__user__username")
+    ordering = ("-id",)
+    raw_id_fields = ("by", "season", "run", "batch", "candidate", "member")
+
+
+@admin.register(models.Decision)
+class DecisionAdmin(ReadOnly):
+    list_display = ("id", "season", "candidate_id", "accepted", "reason", "by", "arrival", "decided_at")
+    list_select_related = ("season", "by")
+    search_fields = ("=candidate__id",)
+
+
+@admin.register(models.Round)
+class RoundAdmin(ReadOnly):
+    list_display = ("id", "season", "number", "arrival", "planned_for", "closed_at", "by", "reason")
+    list_select_related = ("season", "by")
+
+
+@admin.register(models.Rerun)
+class RerunAdmin(ReadOnly):
+    list_display = ("id", "candidate_id", "state_before", "reason_before", "arrival_before", "by", "reason", "at")
+    list_select_related = ("by",)
+    search_fields = ("=candidate__id",)
 
 
 @admin.register(models.Scale)

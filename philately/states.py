@@ -10,7 +10,7 @@ class CandidateState(TextChoices):
     RELAXING = "relaxing", "relaxing"
     RELAXED = "relaxed", "waiting for its turn"
     PLACED = "placed", "placed"
-    REJECTED = "rejected", "rejected"  # the submitter's, final
+    REJECTED = "rejected", "rejected"  # the submitter's; final but for an organiser who has it judged again
     PARKED = "parked", "twin"  # the same initial structure as an earlier one, whose fate it shares
     FAILED = "failed", "failed, will be tried again"  # ours
     SET_ASIDE = "set_aside", "set aside"  # ours, after three attempts; an organiser decides
@@ -51,6 +51,8 @@ CANDIDATE_EDGES: frozenset[tuple[CandidateState, CandidateState]] = frozenset(
         (S.SET_ASIDE, S.PARSED),
         # a parked twin is promoted when its original falls away
         (S.PARKED, S.PARSED),
+        # an organiser's: judged again, under a new arrival number
+        (S.REJECTED, S.RECEIVED),
         # the owner's
         *((state, S.WITHDRAWN) for state in S if state not in (S.WITHDRAWN, S.RELAXING)),
     }
@@ -113,6 +115,7 @@ class Visibility(TextChoices):
 class PhaseStatus(TextChoices):
     ON_RECORD = "on_record", "on record"  # takes part in the hull
     HELD = "held", "held"  # waits for an organiser, outside the hull
+    REFUSED = "refused", "refused by an organiser"  # outside the hull for good
     UNDEFINED = "undefined", "distance undefined"  # the release lacks one of its elements
     WITHDRAWN = "withdrawn", "withdrawn"  # nobody stands for it any longer
 
@@ -122,6 +125,7 @@ class LogKind(TextChoices):
     DETHRONED = "dethroned", "left the hull"
     RESTORED = "restored", "came back onto the hull"
     REFINED = "refined", "energy lowered by a duplicate"
+    ACCEPTED = "accepted", "came onto the record, an organiser accepted it"
     WITHDRAWN = "withdrawn", "left the record, withdrawn"
     REPLACED = "replaced", "has another representative, the last one was withdrawn"
     INHERITED = "inherited", "has another finder, the first one was withdrawn"

@@ -1,4 +1,5 @@
-"""A fold in memory from which structures are taken out again: what a run was at any moment, withdrawals included."""
+"""A fold in memory from which structures are taken out again, and into which held ones are let: what a run was at any
+moment, withdrawals and organisers' decisions included."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from validation.withdrawing import Remains, Representative, change_hull, remains
 
 
 class History:
-    """Arrivals and withdrawals in the order in which they happened. Points are not its business."""
+    """Arrivals, withdrawals and acceptances in the order in which they happened. Points are not its business."""
 
     def __init__(self, release: Release, rules: Rules, auditors: tuple[Auditor, ...] = ()) -> None:
         """An empty season on this release."""
@@ -39,6 +40,25 @@ class History:
             self._arrivals[arrival.candidate], self._phases[arrival.candidate] = arrival, kept
             self._placed[number].append(Representative(arrival.candidate, arrival.energy_per_atom, held))
         return outcome
+
+    def accept(self, candidate: int) -> None:
+        """An organiser accepts what was held; nothing where it is not, or no longer."""
+        kept, arrival = self._phases.get(candidate), self._arrivals.get(candidate)
+        if kept is None or arrival is None:
+            return
+        held = Representative(candidate, arrival.energy_per_atom, held=True)
+        placed = self._placed[kept.number]
+        if kept.in_hull and held not in placed:
+            return
+        if not kept.in_hull and (kept.find is None or kept.find.candidate != candidate or self._is_undefined(kept)):
+            return
+        outcome = self.fold.admit(kept, arrival)
+        self._placed[kept.number] = [replace(one, held=False) if one == held else one for one in placed]
+        if outcome.verdict is Verdict.REFINED:
+            self._lowest[kept.number] = candidate
+
+    def _is_undefined(self, kept: KeptPhase) -> bool:
+        return self.fold.grounds.formation_energy_per_atom(kept.formula, kept.energy_per_atom) is None
 
     def withdraw(self, candidate: int) -> None:
         """Take out what was placed; nothing where it has no phase."""

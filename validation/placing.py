@@ -96,6 +96,26 @@ class Fold:
             return self._outcome(Verdict.HELD, phase, formation, position, sentence=held)
         return self._accept(arrival, formation)
 
+    def admit(self, phase: KeptPhase, arrival: Arrival) -> Outcome:
+        """An organiser accepts what was held: its phase comes onto the record, or takes its lower energy. The class is
+        that of the moment. phase: the arrival's own, or the one that it would refine, as it is now."""
+        formation = self.grounds.formation_energy_per_atom(arrival.formula, arrival.energy_per_atom)
+        position = self.hull.position(arrival.formula, arrival.energy_per_atom)
+        if phase.in_hull and phase.energy_per_atom <= arrival.energy_per_atom:
+            return self._outcome(Verdict.DUPLICATE, phase, formation, position, reason=Reason.DUPLICATE)
+        if phase.in_hull:
+            return self._refined(arrival, phase, formation, position, "")
+        insertion = self.hull.insert(Entry(phase.number, arrival.formula, arrival.energy_per_atom))
+        phase.in_hull = True
+        return self._outcome(
+            self._class(insertion.on_arrival),
+            phase,
+            formation,
+            insertion.on_arrival,
+            log=(LogItem(Change.ACCEPTED, phase.number, None), *self._log(insertion)),
+            points=self._moved(insertion),
+        )
+
     def award(self, arrival: Arrival, outcome: Outcome) -> tuple[Award, ...]:
         """The points of what was judged, in the order of arrival. The memory must have the ledger of the arrival's
         member and formula, whether its system is open, and the finds of the phases in the log with their ledger."""
@@ -138,6 +158,14 @@ class Fold:
         if formation is not None and (held := self._held(arrival, formation, position)):
             # Step by step, each within the window, a reference would sink as far as one likes.
             return self._outcome(Verdict.HELD, phase, formation, position, sentence=f"{sentence}; {held}")
+        return self._refined(
+            arrival, phase, formation, position, f"{sentence}; its energy is now {1000 * gain:.1f} meV/atom lower"
+        )
+
+    def _refined(
+        self, arrival: Arrival, phase: KeptPhase, formation: float | None, position: Position, sentence: str
+    ) -> Outcome:
+        """The phase takes the arrival's energy, which is lower."""
         insertion = self.hull.lower(phase.number, arrival.energy_per_atom)
         phase.energy_per_atom, phase.crystal = arrival.energy_per_atom, arrival.crystal
         phase.structure = arrival.structure
@@ -147,7 +175,7 @@ class Fold:
             formation,
             position,
             reason=Reason.DUPLICATE,
-            sentence=f"{sentence}; its energy is now {1000 * gain:.1f} meV/atom lower",
+            sentence=sentence,
             log=(LogItem(Change.REFINED, phase.number, None), *self._log(insertion)),
             points=self._moved(insertion),
         )
@@ -274,7 +302,7 @@ class Fold:
             if item.kind is Change.DETHRONED:
                 awards += ledger.for_dethroned(find)
                 if item.e_above_hull is not None and item.e_above_hull <= self.rules.metastable_ev_per_atom:
-                    awards += ledger.for_metastable(find)
+                    awards += ledger.for_still_metastable(find)
             else:
                 awards += ledger.for_return(find)
                 self.memory.systems.add(Formula.parse(find.formula).chemical_system)

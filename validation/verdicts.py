@@ -35,6 +35,7 @@ class Change(StrEnum):
     DETHRONED = "dethroned"
     RESTORED = "restored"
     REFINED = "refined"
+    ACCEPTED = "accepted"  # it was held, and an organiser let it onto the record
     WITHDRAWN = "withdrawn"  # it left the record
     REPLACED = "replaced"  # its representative was withdrawn, it has another one's energy
     INHERITED = "inherited"  # its finder withdrew, the next one has it

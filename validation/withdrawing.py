@@ -136,7 +136,7 @@ def settle(
         elif find is not None and find.member == loss.owner:
             awards += ledger.for_dethroned(find)
             if _is_metastable(item.e_above_hull, rules):
-                awards += ledger.for_metastable(find)
+                awards += ledger.for_still_metastable(find)
     return awards
 
 

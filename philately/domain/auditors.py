@@ -38,7 +38,7 @@ def name(run: Run, releases: Iterable[Release]) -> None:
 def are_at_it(run: Run, relaxation: int) -> bool:
     """Whether a structure was asked about and not everybody was heard."""
     under_way = [OpinionState.WAITING, OpinionState.RELAXING]
-    asked = Opinion.objects.filter(relaxation=relaxation, state__in=under_way)
+    asked = Opinion.objects.filter(relaxation=relaxation, state__in=under_way, silence="")
     return asked.filter(scale__in=run.auditors.values("release__scale")).exists()
 
 

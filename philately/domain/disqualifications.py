@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from philately.domain.audit_log import Deed
 from philately.domain.evaluations import EvaluationRefused, Plan, changed_rules, open_evaluation
 from philately.models import Batch, Candidate, Membership, Run, Season, User
 from philately.states import Role
@@ -29,10 +30,9 @@ def open_without(season: Season, charge: Charge) -> Run:
     keys = charged(season, charge)
     if not keys - set(official.exclusions.values_list("candidate", flat=True)):
         raise EvaluationRefused("nothing to disqualify: the official run leaves all of it out already")
-    rules = changed_rules(official, {})
-    return open_evaluation(
-        season, Plan(release=official.release, rules=rules, without=keys, reason=charge.reason, by=charge.by)
-    )
+    rules, deed = changed_rules(official, {}), Deed.DISQUALIFY
+    plan = Plan(release=official.release, rules=rules, without=keys, reason=charge.reason, by=charge.by, deed=deed)
+    return open_evaluation(season, plan)
 
 
 def charged(season: Season, charge: Charge) -> set[int]:

@@ -9,17 +9,37 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 
 from philately.domain import auditors
+from philately.domain.audit_log import About, Deed, record
 from philately.domain.locks import Hold, LockLost, lock
+from philately.domain.occasions import following
 from philately.domain.place import Faulty, leave, place_chunk, taken_up
 from philately.domain.runs import open_run
 from philately.domain.transitions import move
 from philately.domain.withdrawals import carry_out_placed
-from philately.models import Candidate, Placement, Release, Run, RunExclusion, Season, User
+from philately.models import (
+    Candidate,
+    HullAudit,
+    HullPoint,
+    LogEntry,
+    Phase,
+    Placement,
+    Release,
+    Run,
+    RunAuditor,
+    RunExclusion,
+    ScoreEntry,
+    Season,
+    User,
+)
 from philately.queries.opinions import releases_of
 from philately.states import CandidateState
 from validation.rules import Rules
+
+_TOLD = 1000  # keys in an entry of the audit log
+_DELETED = 2000  # rows a transaction
 
 # Rules that decide in phase 3. The others decided before, and what they decided is a fact.
 OF_PLACEMENT = frozenset(
@@ -54,6 +74,7 @@ class Plan:
     reason: str = ""
     by: User | None = None
     auditors: Sequence[Release] | None = None  # of second judges; None: those of the official run
+    deed: Deed = Deed.NEW_RUN
 
 
 def changed_rules(run: Run, changes: Mapping[str, Any]) -> Rules:
@@ -101,7 +122,20 @@ def open_evaluation(season: Season, plan: Plan) -> Run:
             if key not in mine | readmitted
         ]
         RunExclusion.objects.bulk_create([*new, *kept], batch_size=1000)
+        _write_down(run, plan, sorted(mine))
     return run
+
+
+def _write_down(run: Run, plan: Plan, without: Sequence[int]) -> None:
+    told = {
+        "run": run.number,
+        "release": run.release.name,
+        "rules_digest": run.rules_digest,
+        "without": list(without[:_TOLD]),
+        "left_out": len(without),
+        "readmit": sorted(plan.readmit),
+    }
+    record(plan.deed, About(season=run.season, run=run), by=plan.by, reason=plan.reason, parameters=told)
 
 
 def evaluate(run: Run, *, on_progress: Callable[[int], None] = lambda placed: None) -> None:
@@ -111,21 +145,26 @@ def evaluate(run: Run, *, on_progress: Callable[[int], None] = lambda placed: No
     """
     with _own(run) as hold:
         _refuse_if_official(run)
+        _refuse_discarded(run)
         _catch_up(run, hold, on_progress)
 
 
-def make_official(run: Run, *, wait_s: float = 600.0) -> Run | None:
+def make_official(run: Run, *, by: User | None = None, reason: str = "", wait_s: float = 600.0) -> Run | None:
     """Let the season's pages and its sequencer go on with this run; returns the one that was official.
 
     The sequencer waits meanwhile, and what was placed since is placed here first. Raises EvaluationRefused.
     """
     with _own(run) as own, _sequencer(run.season_id, wait_s) as sequencer:
         _refuse_if_official(run)
+        _refuse_discarded(run)
         both = _Both((own, sequencer))
         _catch_up(run, both)
         with _lock_or_refusal(), transaction.atomic():
             both.confirm()
             before = _swap(run)
+            told = {"before": before and before.number, "after": run.number}
+            about = About(season=run.season, run=run)
+            record(Deed.OFFICIAL_RUN, about, by=by, reason=reason or run.reason, outcome=told)
     leave()  # so that the sequencer, which may be another process, takes it up quickly
     return before
 
@@ -175,9 +214,36 @@ def _lock_or_refusal() -> Iterator[None]:
         raise EvaluationRefused("another process went on with it, because this one was stopped for long") from lost
 
 
+def discard(run: Run, *, by: User | None = None) -> None:
+    """Delete all rows of a run that is not official, such as a preview. Stopped in between it is of no use any more,
+    and the same call goes on. Raises EvaluationRefused."""
+    with _own(run), transaction.atomic():
+        _refuse_if_official(run)
+        if run.discarded_at is None:
+            record(Deed.DISCARD_RUN, About(season=run.season), by=by, parameters={"run": run.number})
+            Run.objects.filter(pk=run.pk).update(discarded_at=Now())
+    for rows in (ScoreEntry, LogEntry, Placement, HullPoint, Phase):
+        _delete_all(rows, run)
+    with transaction.atomic():
+        for few in (RunExclusion, RunAuditor, HullAudit):
+            few.objects.filter(run=run).delete()
+        Run.objects.filter(pk=run.pk).delete()
+
+
+def _delete_all(model: Any, run: Run) -> None:
+    """Some thousand rows a transaction."""
+    while keys := list(model.objects.filter(run=run).values_list("pk", flat=True)[:_DELETED]):
+        model.objects.filter(pk__in=keys).delete()
+
+
 def _refuse_if_official(run: Run) -> None:
     if Season.objects.filter(official_run=run).exists():
         raise EvaluationRefused(f"{run} is the official one")
+
+
+def _refuse_discarded(run: Run) -> None:
+    if Run.objects.filter(pk=run.pk, discarded_at__isnull=False).exists():
+        raise EvaluationRefused(f"{run} was a preview, and is being deleted")
 
 
 def _catch_up(run: Run, hold: Hold | _Both, on_progress: Callable[[int], None] = lambda placed: None) -> None:
@@ -201,6 +267,10 @@ def _swap(run: Run) -> Run | None:
     """Within a transaction that holds both locks, so that nobody places anything."""
     season = Season.objects.select_for_update(of=("self",)).select_related("official_run").get(pk=run.season_id)
     before = season.official_run
+    if season.frozen_at is not None:
+        raise EvaluationRefused(f"{season} is frozen; re-open it first")
+    if before is not None and (next_one := following(run)) is not None and next_one.arrival <= before.placed_to:
+        raise EvaluationRefused(f"it has not come to {next_one.what} yet: an earlier structure is under way again")
     placed = Placement.objects.filter(run=run, candidate=OuterRef("pk"))
     left_out = RunExclusion.objects.filter(run=run, candidate=OuterRef("pk"))
     mine = Candidate.objects.filter(season=season)

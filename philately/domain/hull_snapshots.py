@@ -172,7 +172,8 @@ def _last(run_id: int, log_position: int, next_phase_number: int) -> str:
 
 
 def _replay_tail(run: Run, stand: Stand, hull: HullStore, keep: Callable[[], None]) -> None:
-    """What the rows have beyond the snapshot: withdrawals, refinements, new phases, each with the energy it has now."""
+    """What the rows have beyond the snapshot: withdrawals, refinements, what was held and is accepted, new phases, each
+    with the energy it has now."""
     phases = Phase.objects.filter(run=run)
     known = phases.filter(number__lt=stand.next_phase_number)
     for number in known.exclude(status=PhaseStatus.ON_RECORD).values_list("number", flat=True).iterator(_CHUNK):
@@ -180,12 +181,13 @@ def _replay_tail(run: Run, stand: Stand, hull: HullStore, keep: Callable[[], Non
             hull.withdraw(number)
     keep()
     tail = LogEntry.objects.filter(run=run, position__gt=stand.log_position, position__lte=run.log_position)
-    changed = known.filter(pk__in=tail.filter(kind__in=(LogKind.REFINED, LogKind.REPLACED)).values("phase"))
+    kinds = (LogKind.REFINED, LogKind.REPLACED, LogKind.ACCEPTED)
+    changed = known.filter(pk__in=tail.filter(kind__in=kinds).values("phase"), status=PhaseStatus.ON_RECORD)
     for number, formula, energy in changed.order_by("number").values_list("number", "formula", "energy_per_atom"):
         keep()
         if number in hull:  # refined, or back at the energy of what an owner left: higher or lower
             hull.withdraw(number)
-            hull.insert(Entry(number, Formula.parse(formula), energy))
+        hull.insert(Entry(number, Formula.parse(formula), energy))  # also where it was held before
     last = stand.next_phase_number - 1
     new = phases.filter(status=PhaseStatus.ON_RECORD, number__lt=run.next_phase_number).order_by("number")
     while rows := list(new.filter(number__gt=last).values_list("number", "formula", "energy_per_atom")[:_CHUNK]):

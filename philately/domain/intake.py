@@ -56,6 +56,7 @@ def submit(member: Membership, stored: files.Stored, method: Method) -> tuple[Ba
     refuse_closed(season)
     with transaction.atomic():
         quotas.lock(member)
+        refuse_closed(Season.objects.select_for_update().get(pk=season.pk))  # nobody closes or freezes it meanwhile
         known = Batch.objects.filter(owner=member, sha256=stored.sha256).first()
         if known is not None and known.state != BatchState.REFUSED:
             return known, False
@@ -80,13 +81,15 @@ def refuse_offer(member: Membership, n_bytes: int, *, consent: bool) -> None:
     refuse_closed(member.season)
     if not n_bytes:
         raise UploadRefused("the file is empty")
-    quotas.refuse_too_large(member.season, n_bytes)
+    quotas.refuse_too_large(member.season, n_bytes, member)
     back_pressure.refuse_full_disk(n_bytes)
 
 
 def refuse_closed(season: Season) -> None:
     """Raises UploadRefused before a season opens and after it closes."""
     now = clock.now()
+    if season.frozen_at is not None:
+        raise UploadRefused(f"the season ended on {season.frozen_at:%Y-%m-%d %H:%M} UTC")
     if now < season.opens_at:
         raise UploadRefused(f"the season opens on {season.opens_at:%Y-%m-%d %H:%M} UTC")
     if season.closes_at is not None and now >= season.closes_at:

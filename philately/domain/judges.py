@@ -4,8 +4,10 @@ import logging
 from functools import lru_cache
 
 from django.conf import settings
+from django.db import transaction
 
-from philately.models import AcceptedJudge, Scale
+from philately.domain.audit_log import Deed, record
+from philately.models import AcceptedJudge, Scale, User
 from validation.canary import CanaryDied, CanaryResult, Expected, check
 from validation.potentials import Judge, load_judge
 from validation.provenance import provenance, values_of, written
@@ -54,7 +56,7 @@ class NotAcceptable(Exception):
     """A judge whose values cannot be kept; the message says why."""
 
 
-def accept(judge: Judge, canary: CanaryResult) -> None:
+def accept(judge: Judge, canary: CanaryResult, *, by: User | None = None) -> None:
     """Keep what its canary found, for weights without registered values; once for the same ones.
 
     Raises NotAcceptable where the canary did not pass.
@@ -62,17 +64,20 @@ def accept(judge: Judge, canary: CanaryResult) -> None:
     if not canary.passed:
         raise NotAcceptable(f"the judge {judge.name} is refused, {canary.problem}")
     identity = judge.identity()
-    AcceptedJudge.objects.get_or_create(
-        digest=scale_digest(identity),
-        defaults={
-            "name": judge.name,
-            "model": judge.model,
-            "identity": identity,
-            "canary": written({row.crystal: row.found for row in canary.rows}),
-            "device": judge.device,
-            "versions": judge.versions,
-        },
-    )
+    with transaction.atomic():
+        row, is_new = AcceptedJudge.objects.get_or_create(
+            digest=scale_digest(identity),
+            defaults={
+                "name": judge.name,
+                "model": judge.model,
+                "identity": identity,
+                "canary": written({row.crystal: row.found for row in canary.rows}),
+                "device": judge.device,
+                "versions": judge.versions,
+            },
+        )
+        if is_new:
+            record(Deed.REGISTER_JUDGE, by=by, parameters={"judge": row.name, "model": row.model, "digest": row.digest})
 
 
 def accepted_values(identity: dict[str, str]) -> dict[str, Expected] | None:

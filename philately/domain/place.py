@@ -11,7 +11,8 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 
-from philately.domain import bulk, comparisons, hull_snapshots, outcomes, statistics, withdrawals
+from philately.domain import bulk, comparisons, hull_snapshots, occasions, outcomes, statistics, withdrawals
+from philately.domain.amendments import refuse_moved
 from philately.domain.auditors import WaitsForAuditors, are_at_it, ask
 from philately.domain.caution import Caution
 from philately.domain.collector import collector_paused
@@ -82,7 +83,7 @@ def place_waiting(season_id: int, *, stop: Callable[[], bool] = lambda: False) -
         caution = Caution(settings.PLACE_CHUNK, hold.deaths if hold is not None else 0)
         while hold is not None and not stop():
             season = Season.objects.select_related("official_run__release__scale").get(pk=season_id)
-            if season.official_run is None:
+            if season.official_run is None or season.frozen_at is not None:
                 break
             taken_out = _take_out(season.official_run, hold)
             done, more = place_chunk(season.official_run, hold, caution=caution)
@@ -118,6 +119,17 @@ def taken_up(run: Run, hold: Held) -> Iterator[Fold]:
     _warm = _Warm(run.pk, run.placed_to, run.log_position, fold)
 
 
+def _carry_out(run: Run, hold: Held) -> None:
+    """What organisers decided, or the close of a round, whose turn it is. Raises LockLost; then nothing was done."""
+    occasion = occasions.following(run)
+    assert occasion is not None  # a turn named it; such facts do not go away
+    with taken_up(run, hold) as fold, transaction.atomic():
+        hold.confirm()
+        refuse_moved(run)
+        occasions.carry_out(run, fold, occasion)
+        run.save(update_fields=["placed_to", "log_position"])
+
+
 def _take_out(run: Run, hold: Held) -> bool:
     """What owners took back leaves the run before anything else is placed; says whether to look again."""
     if not withdrawals.unsettled(run.season_id).exists():
@@ -143,11 +155,17 @@ def place_chunk(run: Run, hold: Held, *, official: bool = True, caution: Caution
     """
     careful, caution = caution is not None, caution or Caution(settings.PLACE_CHUNK)
     turn = turn_of(run, again=not official, size=caution.size)
-    if turn.passed_to == run.placed_to or (official and turn.waiting and are_at_it(run, turn.waiting[0].relaxation)):
+    is_through = turn.passed_to == run.placed_to
+    if is_through and turn.then is None:
+        return 0, False
+    if official and turn.waiting and are_at_it(run, turn.waiting[0].relaxation):
         return 0, False
     if caution.alone and not all(map(_may_try, turn.waiting)):
         return 0, True
     try:
+        if is_through:
+            _carry_out(run, hold)
+            return 0, True
         placed, unheard = _place_turn(run, turn, hold, official=official)
     except LockLost as lost:
         _forgive(turn, caution)
@@ -294,10 +312,8 @@ def _fold(run: Run, hold: Held) -> Fold:
 
 
 def _commit(run: Run, placed: Sequence[Placed], passed_to: int) -> None:
-    """A chunk's outcomes, all or nothing. The run is read again under the lock: it must be where the fold left it."""
-    stored = Run.objects.select_for_update().get(pk=run.pk)
-    if (stored.placed_to, stored.log_position) != (run.placed_to, run.log_position):
-        raise LockLost(f"{run} has moved on")
+    """A chunk's outcomes, all or nothing."""
+    refuse_moved(run)
     outcomes.write(run, placed)
     run.placed_to = passed_to
     run.save(update_fields=["placed_to", "log_position", "next_phase_number"])

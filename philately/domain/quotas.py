@@ -5,7 +5,7 @@ upload counts with its whole length, relaxations as ``atom_steps`` says. Dry run
 same limits for themselves.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 
 from django.conf import settings
@@ -50,22 +50,22 @@ class Quota:
         return min(self.left.structures_a_day, self.left.structures_a_season)
 
 
-def limits_of(season: Season) -> Amounts:
-    """The season's own limits, and the installation's where it has none."""
+NAMES = tuple(one.name for one in fields(Amounts))
 
-    def either(own: int | None, everywhere: int) -> int:
-        return everywhere if own is None else own
 
-    return Amounts(
-        upload_bytes=either(season.upload_bytes, settings.UPLOAD_LIMIT_BYTES),
-        upload_bytes_a_day=either(season.upload_bytes_a_day, settings.UPLOAD_BYTES_A_DAY),
-        uploads_a_day=either(season.uploads_a_day, settings.UPLOADS_A_DAY),
-        uploads_unfinished=either(season.uploads_unfinished, settings.UPLOADS_UNFINISHED),
-        structures_a_day=either(season.structures_a_day, settings.STRUCTURES_A_DAY),
-        structures_a_season=either(season.structures_a_season, settings.STRUCTURES_A_SEASON),
-        atom_steps_a_day=either(season.atom_steps_a_day, settings.ATOM_STEPS_A_DAY),
-        atom_steps_a_season=either(season.atom_steps_a_season, settings.ATOM_STEPS_A_SEASON),
-    )
+def limits_of(season: Season, member: Membership | None = None) -> Amounts:
+    """A participant's own limits, the season's where they have none, and the installation's where it has none."""
+    own = {} if member is None else member.own_limits
+    return Amounts(**{name: _first(own.get(name), getattr(season, name), _usual(name)) for name in NAMES})
+
+
+def _usual(name: str) -> int:
+    """Of the whole installation."""
+    return int(getattr(settings, "UPLOAD_LIMIT_BYTES" if name == "upload_bytes" else name.upper()))
+
+
+def _first(*limits: int | None) -> int:
+    return next(limit for limit in limits if limit is not None)
 
 
 def unused(season: Season) -> Quota:
@@ -76,7 +76,7 @@ def unused(season: Season) -> Quota:
 
 def quota_left(member: Membership, *, is_dry_run: bool = False, without: Batch | None = None) -> Quota:
     """Eight queries at most. without: a batch whose structures are not to count."""
-    limits = limits_of(member.season)
+    limits = limits_of(member.season, member)
     n_bytes, n_uploads, n_structures, n_structures_today = (
         _dry_runs(member) if is_dry_run else _batches(member, without)
     )
@@ -108,7 +108,7 @@ def lock(member: Membership) -> None:
 
 def refuse_upload(member: Membership, n_bytes: int, *, is_dry_run: bool = False) -> None:
     """Raises TooLarge or QuotaUsedUp where an upload of so many bytes is more than the member may send now."""
-    refuse_too_large(member.season, n_bytes)
+    refuse_too_large(member.season, n_bytes, member)
     quota = quota_left(member, is_dry_run=is_dry_run)
     limits, left = quota.limits, quota.left
     of_what = "dry runs" if is_dry_run else "uploads"
@@ -127,14 +127,14 @@ def refuse_upload(member: Membership, n_bytes: int, *, is_dry_run: bool = False)
 
 def refuse_unfinished(member: Membership) -> None:
     """Raises QuotaUsedUp where the member has begun as many uploads as may be unfinished at a time."""
-    limit = limits_of(member.season).uploads_unfinished
+    limit = limits_of(member.season, member).uploads_unfinished
     if _unfinished(member)["all"] >= limit:
         raise QuotaUsedUp(f"at most {limit:,} of your uploads may be unfinished; finish or cancel one first")
 
 
-def refuse_too_large(season: Season, n_bytes: int) -> None:
+def refuse_too_large(season: Season, n_bytes: int, member: Membership | None = None) -> None:
     """Raises TooLarge."""
-    limit = limits_of(season).upload_bytes
+    limit = limits_of(season, member).upload_bytes
     if n_bytes > limit:
         raise TooLarge(f"the file has {n_bytes:,} bytes; at most {limit:,} are accepted at once")
 

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.db.models import Count, Exists, F, Max, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Sum
 
+from philately.domain.decisions import decidable
 from philately.domain.discrepancies import SHOWN_OF_A_KIND, Findings, Kind, phase_at
-from philately.models import Candidate, LogEntry, Phase, Placement, Run, RunExclusion, ScoreEntry
+from philately.models import Candidate, Decision, LogEntry, Phase, Placement, Run, RunExclusion, ScoreEntry
 from philately.states import CandidateState, LogKind
+
+_ROUNDING = 1e-9  # points
 
 
 def check_record(run: Run, findings: Findings) -> None:
@@ -16,6 +19,8 @@ def check_record(run: Run, findings: Findings) -> None:
     _check_scores(run, findings)
     _check_placements(run, findings)
     _check_first_positions(run, findings)
+    _check_decisions(run, findings)
+    _check_rounds(run, findings)
 
 
 def _check_run(run: Run, findings: Findings) -> None:
@@ -108,6 +113,32 @@ def _check_first_positions(run: Run, findings: Findings) -> None:
         findings.add(Kind.LOG_POSITION, where, stored=row.position, rebuilt="earlier: its cause was placed before")
 
     _each(late, too_late, Kind.LOG_POSITION, findings)
+
+
+def _check_decisions(run: Run, findings: Findings) -> None:
+    """What was decided on before the run came here left its mark on what is held."""
+    last = Decision.objects.filter(candidate=OuterRef("candidate"), arrival__lte=run.placed_to).order_by("-arrival")
+    decided = Q(Exists(last.values("pk")[:1])) & (Q(decision=None) | ~Q(decision=Subquery(last.values("pk")[:1])))
+
+    def not_decided(row: Placement) -> None:
+        findings.add(Kind.PLACEMENT, _candidate(row.candidate), stored=row.verdict, rebuilt="decided on")
+
+    rows = decidable(run).filter(decided, candidate__arrival__lte=run.placed_to).select_related("candidate")
+    _each(rows.order_by("candidate__arrival"), not_decided, Kind.PLACEMENT, findings)
+
+
+def _check_rounds(run: Run, findings: Findings) -> None:
+    """The last close left nothing provisional."""
+    scores = ScoreEntry.objects.filter(run=run)
+    closed = scores.filter(round__isnull=False).aggregate(last=Max("number"))["last"] or 0
+    owed = scores.filter(number__lte=closed, provisional=True).order_by("candidate").values("candidate", "formula")
+    left = owed.annotate(points=Sum("points")).filter(Q(points__gt=_ROUNDING) | Q(points__lt=-_ROUNDING))
+
+    def not_settled(row: dict[str, Any]) -> None:
+        where = f"provisional points of candidate {row['candidate']} ({row['formula']}) at the last close"
+        findings.add(Kind.SCORE, where, stored=row["points"], rebuilt=0)
+
+    _each(left, not_settled, Kind.SCORE, findings)
 
 
 def _each(rows: QuerySet[Any], add: Callable[[Any], None], kind: Kind, findings: Findings) -> None:

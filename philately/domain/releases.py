@@ -9,13 +9,16 @@ from django.db import transaction
 
 from hull.reference import Coverage, ReferencePhase, read_release
 from hull.reference import Release as ReleaseFile
+from philately.domain.audit_log import Deed, record
 from philately.domain.symmetry import symmetry_columns
-from philately.models import Release, ReleasePhase, Scale
+from philately.models import Release, ReleasePhase, Scale, User
 from validation.crystal import Crystal
 from validation.references import reference_crystal, reference_phase
 
 
-def import_release(path: Path, *, model: str = "", sha256: str | None = None) -> tuple[Release, bool]:
+def import_release(
+    path: Path, *, model: str = "", sha256: str | None = None, by: User | None = None
+) -> tuple[Release, bool]:
     """Take a release file (Parquet) in, its scale too; the second value is False where it was there already.
 
     model: folder or hub name from which this installation loads the scale's judge, where the judge has several.
@@ -40,6 +43,8 @@ def import_release(path: Path, *, model: str = "", sha256: str | None = None) ->
         for row in rows:
             row.release = release
         ReleasePhase.objects.bulk_create(rows, batch_size=1000)
+        told = {"release": release.name, "sha256": digest, "n_phases": release.n_phases, "scale": scale.digest}
+        record(Deed.IMPORT_RELEASE, by=by, parameters={"file": path.name}, outcome=told)
     return release, True
 
 

@@ -1,18 +1,15 @@
 """A run without a candidate that was placed in it: the hull is restored, other people's points stay."""
 
-from collections.abc import Iterable, Sequence
-
-from django.db.models import Max
+from collections.abc import Sequence
 
 from hull.entries import Formula
 from hull.store import HullStore
-from philately.domain.outcomes import write_hull_points
+from philately.domain.amendments import write_awards, write_hull, write_log
 from philately.domain.recall import finds_of, ledger_of
-from philately.models import HullPoint, LogEntry, Phase, Placement, Run, ScoreEntry, Withdrawal
-from philately.queries import clock
+from philately.models import Phase, Placement, Run, ScoreEntry, Withdrawal
 from philately.states import PhaseStatus
 from validation.placing import Fold, Verdict
-from validation.scoring import PUTS_ON_HULL, Award, Find, PointsFor
+from validation.scoring import Award, Find, PointsFor
 from validation.verdicts import Change, LogItem
 from validation.withdrawing import Heir, Loss, Remains, Representative, change_hull, remains_of, settle
 
@@ -34,9 +31,9 @@ def take_out(run: Run, fold: Fold, withdrawal: Withdrawal, placement: Placement)
     log, moved = change_hull(fold.hull, phase.number, Formula.parse(phase.formula), before, remains)
     items = [*_told(phase, remains), *log]
     heirs = _rewrite(phase, remains, fold)
-    _write_log(run, items, withdrawal)
-    _write_awards(run, _awards(run, fold, loss, phase if heirs else None, log), fold)
-    _write_hull(run, fold.hull, moved)
+    write_log(run, items, withdrawal)
+    write_awards(run, _awards(run, fold, loss, phase if heirs else None, log), fold.memory)
+    write_hull(run, fold.hull, moved)
     run.save(update_fields=["log_position"])
 
 
@@ -54,8 +51,9 @@ def _remains(phase: Phase, lost: int) -> Remains | None:
     if phase.release_phase is not None:
         others.append(Representative(None, phase.release_phase.energy_per_atom))
     rows = Placement.objects.filter(run=phase.run_id, phase=phase, withdrawn_after=None).order_by("candidate__arrival")
-    for candidate, energy, verdict in rows.values_list("candidate", "energy_per_atom", "verdict"):
-        others.append(Representative(candidate, energy, held=verdict == Verdict.HELD))
+    names = ("candidate", "energy_per_atom", "verdict", "decision__accepted")
+    for candidate, energy, verdict, accepted in rows.values_list(*names):
+        others.append(Representative(candidate, energy, held=verdict == Verdict.HELD and not accepted))
     lowest = Representative(phase.candidate_id, phase.energy_per_atom)
     return remains_of(lost, phase.first_candidate_id, lowest, others, in_hull=phase.status == PhaseStatus.ON_RECORD)
 
@@ -104,58 +102,3 @@ def _heir(hull: HullStore, phase: Phase, find: Find | None) -> Heir:
     point, above = hull.point(Formula.parse(phase.formula)), hull.e_above_hull(phase.number)
     assert find is not None and point is not None and above is not None  # it is on record, and not of the release
     return Heir(find, point.is_vertex and point.lowest_entry == phase.number, above)
-
-
-def _write_log(run: Run, items: Iterable[LogItem], withdrawal: Withdrawal) -> None:
-    items = list(items)
-    numbers = {number for item in items for number in (item.phase, item.by) if number is not None}
-    keys = dict(Phase.objects.filter(run=run, number__in=numbers).values_list("number", "pk"))
-    entries = [
-        LogEntry(
-            run=run,
-            position=run.log_position + index,
-            kind=item.kind.value,
-            phase_id=keys[item.phase],
-            by_id=None if item.by is None else keys[item.by],
-            withdrawal=withdrawal,
-        )
-        for index, item in enumerate(items, 1)
-    ]
-    LogEntry.objects.bulk_create(entries, batch_size=500)
-    run.log_position += len(entries)
-
-
-def _write_awards(run: Run, awards: Iterable[Award], fold: Fold) -> None:
-    awards = list(awards)
-    last = ScoreEntry.objects.filter(run=run).aggregate(last=Max("number"))["last"] or 0
-    numbers = {award.phase for award in awards}
-    keys = dict(Phase.objects.filter(run=run, number__in=numbers).values_list("number", "pk"))
-    now = clock.now()
-    ScoreEntry.objects.bulk_create(
-        (
-            ScoreEntry(
-                run=run,
-                number=last + index,
-                member_id=award.member,
-                points=award.points,
-                reason=award.reason,
-                formula=award.formula,
-                phase_id=keys[award.phase],
-                candidate_id=award.candidate,
-                provisional=award.provisional,
-                log_position=run.log_position,
-                written_at=now,
-            )
-            for index, award in enumerate(awards, 1)
-        ),
-        batch_size=500,
-    )
-    opened = (Formula.parse(award.formula) for award in awards if award.reason in PUTS_ON_HULL)
-    fold.memory.systems |= {formula.chemical_system for formula in opened}
-
-
-def _write_hull(run: Run, hull: HullStore, moved: Sequence[Formula]) -> None:
-    points = {formula: hull.point(formula) for formula in moved}
-    write_hull_points(run, (point for point in points.values() if point is not None))
-    gone = [str(formula) for formula, point in points.items() if point is None]
-    HullPoint.objects.filter(run=run, formula__in=gone).delete()

@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 from django.db.models import QuerySet
 
@@ -77,23 +78,45 @@ def _history_before(run: Run, candidate: Candidate) -> History:
     elements = Formula.parse(candidate.formula).elements
     phases = Phase.objects.filter(run=run, chemical_system__in=subsystems(elements))
     earlier = Candidate.objects.filter(placements__phase__in=phases, arrival__lt=candidate.arrival).order_by("arrival")
-    taken_out = deque(_taken_out(phases, candidate))
+    between = deque(_between(phases, candidate))
     waiting_before = list(waiting_of(earlier))
     heard = heard_of(run, [waiting.relaxation for waiting in waiting_before])
     for waiting in waiting_before:
-        while taken_out and taken_out[0][0] < waiting.arrival:
-            history.withdraw(taken_out.popleft()[1])
+        while between and between[0].after < waiting.arrival:
+            _happen(history, between.popleft())
         history.place(arrival_of(waiting, heard))
-    for _, withdrawn in taken_out:
-        history.withdraw(withdrawn)
+    for one in between:
+        _happen(history, one)
     return history
 
 
-def _taken_out(phases: QuerySet[Phase], candidate: Candidate) -> list[tuple[int, int]]:
-    """(arrival number after which, key) of what was withdrawn before the candidate's turn came, in order."""
+class _Between(NamedTuple):
+    """What happened to a candidate that was placed. after: the arrival number that the run had come to."""
+
+    after: int
+    order: int  # among what happened there
+    candidate: int
+    accepted: bool  # else withdrawn
+
+
+def _between(phases: QuerySet[Phase], candidate: Candidate) -> list[_Between]:
+    """What was withdrawn, and what was held and accepted, before the candidate's turn came, in order."""
     rows = Placement.objects.filter(phase__in=phases, withdrawn_after__lt=candidate.arrival)
-    order = rows.order_by("withdrawn_after", "candidate__withdrawal")
-    return [(after, key) for after, key in order.values_list("withdrawn_after", "candidate") if after is not None]
+    gone = [
+        _Between(after, wish or 0, key, accepted=False)
+        for after, wish, key in rows.values_list("withdrawn_after", "candidate__withdrawal", "candidate")
+        if after is not None
+    ]
+    decided = Placement.objects.filter(phase__in=phases, decision__accepted=True)
+    earlier = decided.filter(decision__arrival__lt=candidate.arrival).values_list("decision__arrival", "candidate")
+    return sorted([*gone, *(_Between(arrival, 0, key, accepted=True) for arrival, key in earlier)])
+
+
+def _happen(history: History, one: _Between) -> None:
+    if one.accepted:
+        history.accept(one.candidate)
+    else:
+        history.withdraw(one.candidate)
 
 
 def _arrival(run: Run, candidate: Candidate) -> Arrival:

@@ -9,6 +9,7 @@ from django.core.validators import slug_re
 from django.db import transaction
 
 from philately.domain import auditors
+from philately.domain.audit_log import About, Deed, record
 from philately.domain.runs import open_run
 from philately.models import Membership, Release, Season, User
 from philately.queries import clock
@@ -62,9 +63,16 @@ def open_season(plan: SeasonPlan) -> Season:
         except auditors.AuditorRefused as refusal:
             raise SeasonRefused(str(refusal)) from refusal
         season.save(update_fields=["official_run"])
+        told = {"release": plan.release.name, "scale": season.scale.digest, "rules_digest": plan.rules.digest()}
+        record(Deed.CREATE_SEASON, About(season=season), by=None, parameters=told)
     return season
 
 
 def join(season: Season, user: User, role: str = Role.PARTICIPANT) -> Membership:
-    """The user's membership, made where it is new."""
-    return Membership.objects.get_or_create(season=season, user=user, role=role)[0]
+    """The user's membership, made where it is new. Anybody may take part; another role is somebody's deed."""
+    with transaction.atomic():
+        member, is_new = Membership.objects.get_or_create(season=season, user=user, role=role)
+        if is_new and role != Role.PARTICIPANT:
+            told = {"user": user.username, "role": role}
+            record(Deed.GIVE_ROLE, About(season=season, member=member), by=None, parameters=told)
+    return member

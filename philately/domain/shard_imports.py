@@ -10,12 +10,15 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db import transaction
+
 from philately.domain import relaxations
+from philately.domain.audit_log import Deed, record
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
 from philately.domain.judges import accepted_values, loaded, settings_of
 from philately.domain.transitions import ids
-from philately.models import Candidate, Scale
+from philately.models import Candidate, Scale, User
 from validation.crystal import Crystal
 from validation.flight import Ended, Failed, relax_batch
 from validation.relaxation import Relaxation, Stopped
@@ -60,7 +63,7 @@ class _Import:
     provenance: dict[str, Any]
 
 
-def import_results(results: Results, *, verify: int = 0) -> Taken:
+def import_results(results: Results, *, verify: int = 0, by: User | None = None, file: str = "") -> Taken:
     """Make facts of a relaxed shard's rows; those that are facts already stay as they are, so it may be done again.
 
     Relax workers are rung for, and find the facts before they relax. verify: so many structures, drawn by chance, are
@@ -76,6 +79,9 @@ def import_results(results: Results, *, verify: int = 0) -> Taken:
         _save(one, taken)
     if taken.new or taken.known:
         ring_relax(scale)
+    with transaction.atomic():  # each relaxation was a transaction of its own; stopped in between, it is done again
+        told = {"new": taken.new, "known": taken.known, "refused": len(taken.refused), "failed": len(taken.failed)}
+        record(Deed.IMPORT_SHARDS, by=by, parameters={"file": file, "scale": scale.digest}, outcome=told)
     return taken
 
 

@@ -18,8 +18,10 @@ from philately.domain import (
     dumps,
     forgotten,
     intake,
+    occasions,
     opinions,
     resumable,
+    rounds,
     silence,
     tallies,
     tidying,
@@ -63,7 +65,7 @@ def sweep() -> None:
     """One round. Any number of sweepers may run: each step is conditional on the state that it leaves. One that fails
     keeps none of the others from being done."""
     for step in (
-        *(_take_from_the_dead, _set_aside_shards, forgotten.sweep, _try_again, _set_aside_what_blocks),
+        *(_take_from_the_dead, _set_aside_shards, forgotten.sweep, _try_again, _set_aside_what_blocks, _close_rounds),
         *(opinions.sweep, _ring, dry_runs.sweep, resumable.sweep, tidying.tidy_when_due, tallies.swept),
     ):
         try:
@@ -155,6 +157,11 @@ def _set_aside_what_blocks() -> None:
             _set_aside(candidate, f"not finished {patience} after the ones behind it; an organiser looks at it")
 
 
+def _close_rounds() -> None:
+    for season_id in Season.objects.filter(frozen_at=None).values_list("pk", flat=True):
+        rounds.close_when_due(season_id)
+
+
 def _ring() -> None:
     """At most one bell a kind of work, and none where somebody is at it. What is rung for and stays as it is while
     nobody works at all is told."""
@@ -201,9 +208,11 @@ def _bells_for_parsers(season: Season) -> Iterator[_Bell]:
 
 
 def _bells_for_sequencers(season: Season) -> Iterator[_Bell]:
+    if season.frozen_at is not None:
+        return
     relaxed = Candidate.objects.filter(season=season, state=CandidateState.RELAXED).exists()
     to_withdraw = _to_withdraw(season)
-    if (relaxed or to_withdraw) and within_reach(f"place:{season.pk}"):
+    if (relaxed or to_withdraw or occasions.wait(season)) and within_reach(f"place:{season.pk}"):
         yield _Bell("place", "place", [season.pk], _standing_of_run(season, to_withdraw=to_withdraw))
 
 

@@ -124,9 +124,17 @@ def _settle_chunk(season: Season, waiting: list[Candidate], rules: Rules, hold: 
         if not _all_stand({original.pk for original in originals.values() if original is not None}, waiting):
             return 0
         released = sum(_decide(candidate, originals[candidate.pk]) for candidate in waiting)
+        _hand_on({one: original for one, original in originals.items() if original is not None})
     told = (waiting[0].arrival, waiting[-1].arrival, released, len(waiting) - released)
     log.info("arrivals %s to %s are compared: %s to be relaxed, %s others", *told)
     return released
+
+
+def _hand_on(originals: Mapping[int, Candidate]) -> None:
+    """Who is parked under one that is a twin itself now, as it was judged again, follows it to its original."""
+    followed = Candidate.objects.filter(twin_of__in=list(originals), state=CandidateState.PARKED)
+    for key in set(followed.values_list("twin_of", flat=True)):
+        followed.filter(twin_of=key).update(twin_of=originals[key or 0])
 
 
 def _near(season: Season, waiting: list[Candidate], rules: Rules) -> dict[int, list[int]]:
@@ -175,7 +183,8 @@ def _decide(candidate: Candidate, original: Candidate | None) -> int:
     mine = Candidate.objects.filter(pk=candidate.pk)
     if original is None:
         return move(mine, CandidateState.CHECKED, CandidateState.PARSED, attempts=0)
-    move(mine, CandidateState.CHECKED, CandidateState.PARKED, twin_of=original, reason=Reason.TWIN, attempts=0)
+    parked = {"twin_of": original, "reason": Reason.TWIN, "relaxation": None}  # its own, where it is judged again
+    move(mine, CandidateState.CHECKED, CandidateState.PARKED, attempts=0, **parked)
     log.debug("candidate %s is a twin of candidate %s", candidate.pk, original.pk, extra=ids(candidate))
     own = original.batch_id == candidate.batch_id
     say(

@@ -16,6 +16,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from philately.broker import ring
+from philately.domain.amendments import refuse_moved
+from philately.domain.audit_log import About, Deed, record
 from philately.domain.files import storable
 from philately.domain.locks import LockLost
 from philately.domain.removals import take_out
@@ -32,6 +34,7 @@ S = CandidateState
 
 _AT_ONCE = (S.PARKED, *(state for state in S if state not in (S.PARKED, S.RELAXING, S.PLACED, S.WITHDRAWN)))
 _CHUNK = 200
+_TOLD = 1000  # keys in an entry of the audit log
 
 TakenUp = Callable[[Run], AbstractContextManager[Fold]]
 
@@ -47,12 +50,14 @@ class WithdrawalRefused(Exception):
 def ask(candidates: QuerySet[Candidate], *, by: User, reason: str = "") -> int:
     """Record that these are taken back, and do so with what was not placed; says how many wishes are new.
 
-    Raises WithdrawalRefused where ``by`` neither owns them nor organises their season.
+    Raises WithdrawalRefused where ``by`` neither owns them nor organises their season, where an organiser gives no
+    reason, and where the season is frozen.
     """
     _refuse_strangers(candidates, by)
     with transaction.atomic():
         standing = candidates.filter(withdrawal=None).exclude(state=S.WITHDRAWN)
         wanted = list(standing.order_by("pk").values_list("pk", "season"))
+        _write_down(standing, wanted, by, reason)
         wishes = [Withdrawal(candidate_id=key, by=by, reason=reason) for key, _ in wanted]
         Withdrawal.objects.bulk_create(wishes, batch_size=1000, ignore_conflicts=True)
     for season_id in sorted({season for _, season in wanted}):
@@ -75,6 +80,21 @@ def end_release(batch: Batch, *, by: User) -> int:
         sentence = f"{n_left:,} structures were withdrawn before they entered the queue"
         Batch.objects.filter(pk=batch.pk).update(state=BatchState.READ, problem=sentence, **whole)
     return n_left
+
+
+def _write_down(standing: QuerySet[Candidate], wanted: Sequence[tuple[int, int]], by: User, reason: str) -> None:
+    """One entry a season, locked so that it is not frozen meanwhile. Raises WithdrawalRefused."""
+    if wanted and not reason.strip() and standing.exclude(batch__owner__user=by.pk).exists():
+        raise WithdrawalRefused("say why: not all of these are yours, and their owners are told")
+    for season in Season.objects.select_for_update().filter(pk__in={key for _, key in wanted}).order_by("pk"):
+        if season.frozen_at is not None:
+            raise WithdrawalRefused(f"{season} ended on {season.frozen_at:%Y-%m-%d}, and stays as it is")
+        mine = [candidate for candidate, key in wanted if key == season.pk]
+        batches = list(Batch.objects.filter(season=season, candidates__in=mine[:_TOLD]).distinct()[:2])
+        only = Candidate.objects.get(pk=mine[0]) if len(mine) == 1 else None
+        about = About(season=season, batch=batches[0] if len(batches) == 1 else None, candidate=only)
+        told = {"candidates": mine[:_TOLD], "count": len(mine)}
+        record(Deed.WITHDRAW, about, by=by, reason=reason, parameters=told)
 
 
 def _refuse_strangers(candidates: QuerySet[Candidate], by: User) -> None:
@@ -161,7 +181,7 @@ def carry_out_placed(run: Run, hold: Held, taken_up: TakenUp, *, official: bool 
 def _carry_out(wish: Withdrawal, run: Run, hold: Held, taken_up: TakenUp, *, official: bool) -> None:
     with taken_up(run) as fold, transaction.atomic():
         hold.confirm()
-        _refuse_moved(run)
+        refuse_moved(run)
         placement = Placement.objects.filter(run=run, candidate=wish.candidate, withdrawn_after=None).first()
         if placement is not None:
             placement.candidate = wish.candidate
@@ -190,10 +210,3 @@ def _of_other(run: Run) -> QuerySet[Withdrawal]:
     placed = Placement.objects.filter(run=run, candidate=OuterRef("candidate"), withdrawn_after=None)
     done = Withdrawal.objects.filter(candidate__season=run.season_id, done_at__isnull=False)
     return done.filter(Exists(placed)).order_by("pk")
-
-
-def _refuse_moved(run: Run) -> None:
-    """The run is read again under the lock: it must be where the fold left it."""
-    stored = Run.objects.select_for_update().get(pk=run.pk)
-    if (stored.placed_to, stored.log_position) != (run.placed_to, run.log_position):
-        raise LockLost(f"{run} has moved on")

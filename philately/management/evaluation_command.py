@@ -14,13 +14,13 @@ _EVERY_S = 5.0
 class EvaluationCommand(BaseCommand):
     """Subclasses say which run."""
 
-    def go_on(self, season: Season, run: Run, *, official: bool) -> None:
+    def go_on(self, season: Season, run: Run, *, official: bool, by: User | None = None, reason: str = "") -> None:
         """Raises EvaluationRefused."""
         self.stdout.write(f"run {run.number} on {run.release}")
         self._evaluate(run)
         self._show(season.official_run, run)
         if official:
-            make_official(run)
+            make_official(run, by=by, reason=reason)
             self.stdout.write(f"run {run.number} is the official one")
 
     def _evaluate(self, run: Run) -> None:
@@ -42,11 +42,13 @@ class EvaluationCommand(BaseCommand):
         self.stdout.write(f"{placed:,} placed, {run.exclusions.count():,} left out")
 
     def _show(self, before: Run | None, after: Run) -> None:
-        self.stdout.write(f"{'':30}{'rank':>12}{'points':>24}")
+        self.stdout.write(f"{'':30}{'rank':>12}{'points':>24}{'finds':>16}{'gained':>8}{'lost':>8}")
         for move in moves(before, after):
             ranks = f"{move.rank_before} → {move.rank_after}"
             points = f"{move.points_before:g} → {move.points_after:g}"
-            self.stdout.write(f"{move.name:30}{ranks:>12}{points:>24}")
+            finds = f"{move.finds_before} → {move.finds_after}"
+            changes = f"{move.finds_gained:>8}{move.finds_lost:>8}"
+            self.stdout.write(f"{move.name:30}{ranks:>12}{points:>24}{finds:>16}{changes}")
 
 
 def user_named(name: str) -> User:

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('philately', '0016_tallies'),
+        ('philately', '0017_organising'),
     ]
 
     operations = [

@@ -20,6 +20,9 @@ class Opinion(Leased):
         "philately.RelaxationFact", models.PROTECT, null=True, related_name="+", help_text="by the auditor"
     )
     problem = models.TextField(blank=True, help_text="why the last attempt failed")
+    silence = models.TextField(
+        blank=True, help_text="why nothing was heard when verdicts were made that rest on that; they go on doing so"
+    )
     changed_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -22,6 +22,9 @@ class Membership(models.Model):
     served = models.PositiveBigIntegerField(
         default=0, editable=False, help_text="structures released to the season's queue, in fair_share's account"
     )
+    own_limits = models.JSONField(
+        default=dict, blank=True, help_text="quotas of this participant alone, by name; the season's hold otherwise"
+    )
 
     class Meta:
         constraints = [

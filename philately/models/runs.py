@@ -27,6 +27,7 @@ class Run(models.Model):
     log_position = models.PositiveBigIntegerField(default=0)
     next_phase_number = models.PositiveBigIntegerField(default=1)
     reason = models.TextField(blank=True, help_text="why it was made")
+    discarded_at = models.DateTimeField(null=True, help_text="a preview; what is left of it is being deleted")
     provenance = models.JSONField(default=dict, help_text="code and package versions that made it")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -130,6 +131,14 @@ class Placement(models.Model):
     withdrawn_after = models.PositiveBigIntegerField(
         null=True, help_text="arrival number up to which the run had placed everything when the candidate was taken out"
     )
+    decision = models.ForeignKey(
+        "philately.Decision",
+        models.PROTECT,
+        null=True,
+        db_index=False,
+        related_name="+",
+        help_text="an organiser's, once the run has come to it",
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "candidate"], name="placement_once_a_run")]
@@ -173,6 +182,7 @@ class LogEntry(models.Model):
         related_name="+",
         help_text="what caused it, where no arrival did",
     )
+    decision = models.ForeignKey("philately.Decision", models.PROTECT, null=True, db_index=False, related_name="+")
     written_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -199,6 +209,14 @@ class ScoreEntry(models.Model):
         "philately.Candidate", models.PROTECT, db_index=False, db_constraint=False, related_name="scores"
     )
     provisional = models.BooleanField()
+    round = models.ForeignKey(
+        "philately.Round",
+        models.PROTECT,
+        null=True,
+        db_index=False,
+        related_name="scores",
+        help_text="whose close it is",
+    )
     log_position = models.PositiveBigIntegerField()
     written_at = models.DateTimeField(auto_now_add=True)
 

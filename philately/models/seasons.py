@@ -71,6 +71,10 @@ class Season(models.Model):
     data_licence = models.CharField(max_length=100)
     opens_at = models.DateTimeField()
     closes_at = models.DateTimeField(null=True, blank=True)
+    frozen_at = models.DateTimeField(null=True, blank=True, help_text="from then on nothing of it changes")
+    round_days = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="a round closes by itself after so many days; empty: by command alone"
+    )
     next_arrival = models.PositiveBigIntegerField(default=1)
     served = models.PositiveBigIntegerField(
         default=0, editable=False, help_text="where whoever was served last stood in fair_share's account"

@@ -91,7 +91,7 @@ def _abilities(season: Season | None) -> HttpResponse:
     response["Tus-Extension"] = ",".join(tus_headers.EXTENSIONS)
     response["Tus-Checksum-Algorithm"] = ",".join(tus_headers.ALGORITHMS)
     if season is not None:
-        response["Tus-Max-Size"] = str(limits_of(season).upload_bytes)
+        response["Tus-Max-Size"] = str(limits_of(season).upload_bytes)  # of somebody without limits of their own
     return response
 
 

@@ -85,17 +85,14 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
         return answer
     except (TooLarge, QuotaUsedUp) as refusal:
         status = 413 if isinstance(refusal, TooLarge) else 429
-        shown = {
-            "limit_bytes": quotas.limits_of(view.season).upload_bytes,
-            "refusal": sentence(str(refusal)),
-            "unread": True,
-        }
+        own = quotas.limits_of(view.season, _member(view.season, request))
+        shown = {"limit_bytes": own.upload_bytes, "refusal": sentence(str(refusal)), "unread": True}
         return render(request, f"{status}.html", shown, status=status)
 
 
 @csrf_protect
 def _upload(request: HttpRequest, view: View) -> HttpResponse:
-    limit_bytes = quotas.limits_of(view.season).upload_bytes
+    limit_bytes = quotas.limits_of(view.season, _member(view.season, request)).upload_bytes
     form = UploadForm(request.POST or None, request.FILES or None, limit_bytes=limit_bytes)
     if form.is_valid():
         try:
@@ -113,9 +110,9 @@ def _refuse_unread(request: HttpRequest, season: Season) -> None:
     at_least = int(request.META.get("CONTENT_LENGTH") or 0) - _FORM_BYTES
     if request.method != "POST":
         return
-    quotas.refuse_too_large(season, at_least)
     back_pressure.refuse_full_disk(max(0, at_least))
     member = _member(season, request)
+    quotas.refuse_too_large(season, at_least, member)
     if member is not None and not _may_send(member, at_least, is_dry_run=True):
         quotas.refuse_upload(member, at_least)
 

@@ -9,7 +9,7 @@ from django.db.models import Count, Q, QuerySet
 
 from philately.models import Batch, Candidate, Placement, User
 from philately.queries.blind import shown_as
-from philately.queries.fates import DISQUALIFIED, left_out, placed
+from philately.queries.fates import ACCEPTED, DISQUALIFIED, REFUSED, left_out, placed
 from philately.queries.permissions import batches_for, candidates_for
 from philately.queries.steps import Step, steps_of
 from philately.states import FINAL, BatchState, CandidateState
@@ -103,12 +103,14 @@ def tallies_of(batch: Batch, *, veiled: bool = False) -> Tallies:
         outcomes[state] += n
         reasons[reason if state != CandidateState.WITHDRAWN else ""] += n
     verdicts = Placement.objects.filter(run=run, candidate__in=batch.candidates.filter(placed(run)))
-    for verdict, reason, n in verdicts.order_by("verdict").values_list("verdict", "reason").annotate(n=Count("pk")):
-        outcomes[shown_as(verdict) if veiled else verdict] += n
+    kinds = verdicts.order_by("verdict").values_list("verdict", "reason", "decision__accepted")
+    for verdict, reason, accepted, n in kinds.annotate(n=Count("pk")):
+        decided = verdict if accepted is None else (ACCEPTED if accepted else REFUSED)
+        outcomes[shown_as(verdict) if veiled else decided] += n
         reasons[reason] += n
     del reasons[""]
     outcomes = +outcomes
-    known = [*Verdict, DISQUALIFIED, *CandidateState]
+    known = [*Verdict, ACCEPTED, REFUSED, DISQUALIFIED, *CandidateState]
     return Tallies(
         tuple(sorted(outcomes.items(), key=lambda item: known.index(item[0]))),
         tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),

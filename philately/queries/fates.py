@@ -7,6 +7,8 @@ from philately.models import Candidate, Placement, Run, RunExclusion
 from philately.states import CandidateState
 
 DISQUALIFIED = "disqualified"
+ACCEPTED = "accepted"  # these two: what was held, once an organiser decided on it
+REFUSED = "refused"
 
 
 def with_fate(candidates: QuerySet[Candidate], run: Run | None) -> QuerySet[Candidate]:
@@ -27,6 +29,24 @@ def placed(run: Run | None) -> Q:
     """With a verdict in this run. A parked twin has one where the run leaves out its original."""
     verdicts = Placement.objects.filter(run=run, candidate=OuterRef("pk"), withdrawn_after=None)
     return Q(Exists(verdicts), state__in=(CandidateState.PLACED, CandidateState.PARKED))
+
+
+def judged(run: Run | None, outcome: str) -> Q:
+    """Candidates with this verdict in the run, or with this decision on what was held."""
+    placements = Placement.objects.filter(run=run, candidate=OuterRef("pk"))
+    if outcome in (ACCEPTED, REFUSED):
+        return placed(run) & Q(Exists(placements.filter(decision__accepted=outcome == ACCEPTED)))
+    return placed(run) & Q(Exists(placements.filter(verdict=outcome, decision=None)))
+
+
+def decision_on(placement: Placement) -> tuple[str, str]:
+    """(what an organiser made of what was held, a sentence), both empty where nobody decided. Needs ``decision``."""
+    decision = placement.decision
+    if decision is None:
+        return "", ""
+    outcome = ACCEPTED if decision.accepted else REFUSED
+    why = f"{outcome} by an organiser: {decision.reason}"
+    return outcome, f"{placement.sentence}; {why}" if placement.sentence else why
 
 
 def fate_of(candidate: Candidate) -> tuple[str, str]:

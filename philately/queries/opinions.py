@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from django.db.models import Q
+
 from hull.entries import Entry, Formula
 from hull.store import HullStore
 from philately.models import Candidate, Opinion, Phase, Placement, Release, Run, RunAuditor
@@ -61,17 +63,19 @@ def releases_of(run: Run | None) -> list[Release]:
 
 
 def heard_of(run: Run, relaxations: Collection[int]) -> dict[int, dict[str, Heard]]:
-    """By relaxation and auditor's name; only what is final."""
+    """By relaxation and auditor's name; only what is final. Where verdicts rest on an auditor's silence, that: it may
+    have been asked again since, but the same facts give the same verdicts."""
     scales = {row.release.scale_id: row.release.scale.name for row in auditor_rows(run)}
     heard: dict[int, dict[str, Heard]] = {}
     if not scales:
         return heard
-    final = Opinion.objects.filter(scale__in=scales, state__in=_FINAL)
+    final = Opinion.objects.filter(Q(state__in=_FINAL) | ~Q(silence=""), scale__in=scales)
     wanted = list(relaxations)
     for start in range(0, len(wanted), _ASKED):
         some = final.filter(relaxation__in=wanted[start : start + _ASKED])
         for opinion in some.select_related("result"):
-            heard.setdefault(opinion.relaxation_id, {})[scales[opinion.scale_id]] = heard_in(opinion)
+            said = Heard(None, opinion.silence) if opinion.silence else heard_in(opinion)
+            heard.setdefault(opinion.relaxation_id, {})[scales[opinion.scale_id]] = said
     return heard
 
 

@@ -37,7 +37,7 @@ def view_of(season: Season, user: User | AnonymousUser) -> View:
 
 def is_blind(season: Season) -> bool:
     """Blind until the season closes."""
-    if season.visibility != Visibility.BLIND:
+    if season.visibility != Visibility.BLIND or season.frozen_at is not None:
         return False
     return season.closes_at is None or clock.now() < season.closes_at
 

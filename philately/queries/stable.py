@@ -31,6 +31,7 @@ class StablePhase:
     relaxation: int | None = None  # of the representative; None for a phase of the release
     candidate: int | None = None  # told of one's own finds in a blind season
     opinions: tuple[OpinionRow, ...] = ()  # of the run's auditors, in their order; none on a phase of the release
+    accepted_because: str = ""  # why an organiser let it onto the record, where it was held
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,13 @@ def _with_finder(phases: QuerySet[Phase]) -> QuerySet[Phase]:
     placed = Placement.objects.filter(run=OuterRef("run"), candidate=OuterRef("first_candidate"))
     related = ("first_candidate__batch__owner__user", "candidate__relaxation", "release_phase")
     wide = ("candidate__relaxation__provenance", "candidate__relaxation__note", "release_phase__geometry")
-    return phases.select_related(*related).defer(*wide).annotate(found_at=Subquery(placed.values("placed_at")[:1]))
+    accepted = Placement.objects.filter(run=OuterRef("run"), candidate=OuterRef("candidate"), decision__accepted=True)
+    return (
+        phases.select_related(*related)
+        .defer(*wide)
+        .annotate(found_at=Subquery(placed.values("placed_at")[:1]))
+        .annotate(accepted_because=Subquery(accepted.values("decision__reason")[:1]))
+    )
 
 
 def symmetry_row(phase: Phase) -> RelaxationFact | ReleasePhase:
@@ -169,4 +176,5 @@ def _stable(phase: Phase) -> StablePhase:
         space_group_number=symmetry.space_group_number,
         prototype_label=symmetry.prototype_label,
         relaxation=None if phase.candidate is None else phase.candidate.relaxation_id,
+        accepted_because=phase.accepted_because or "",  # type: ignore[attr-defined]  # annotated
     )

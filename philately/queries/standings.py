@@ -164,7 +164,8 @@ def _finds(run: Run | None) -> dict[int, tuple[int, int, int]]:
 
 
 def _valid(run: Run | None) -> QuerySet[Placement]:
-    return Placement.objects.filter(run=run, withdrawn_after=None).exclude(verdict=Verdict.REJECTED)
+    standing = Placement.objects.filter(run=run, withdrawn_after=None).exclude(verdict=Verdict.REJECTED)
+    return standing.exclude(phase__status=PhaseStatus.REFUSED)
 
 
 def _valid_twins(view: View) -> QuerySet[Candidate]:

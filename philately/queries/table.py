@@ -1,6 +1,6 @@
 """The table of a batch: what became of each of its structures."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from hull.store import STABLE_TOLERANCE, Position
 from philately.models import Batch, Candidate, HullPoint, Phase, Placement, Run, ScoreEntry
 from philately.queries import blind
-from philately.queries.fates import DISQUALIFIED, fate_of, left_out, placed, with_fate
+from philately.queries.fates import ACCEPTED, DISQUALIFIED, decision_on, fate_of, judged, left_out, placed, with_fate
 from philately.queries.positions import distance, provisional_positions
 from philately.queries.seasons import View
 from philately.states import CandidateState, PhaseStatus
@@ -60,7 +60,7 @@ class BatchRow:
     @property
     def is_on_hull(self) -> bool:
         """It is itself a phase on the hull now, whatever it was on arrival."""
-        placed = self.outcome in (Verdict.STABLE, Verdict.METASTABLE, Verdict.UNSTABLE, Verdict.REFINED)
+        placed = self.outcome in (Verdict.STABLE, Verdict.METASTABLE, Verdict.UNSTABLE, Verdict.REFINED, ACCEPTED)
         return placed and self.e_above_hull is not None and self.e_above_hull <= STABLE_TOLERANCE
 
     @property
@@ -79,10 +79,10 @@ class Table:
 def table_of(
     view: View, batch: Batch, *, outcome: str = "", reason: str = "", after: int = 0, size: int = PAGE_SIZE
 ) -> Table:
-    """A page of a batch in order of arrival; at most six queries, however many rows."""
+    """A page of a batch in order of arrival; at most seven queries, however many rows."""
     run = view.season.official_run
-    verdicts = blind.verdicts_shown_as(outcome) if view.veiled else (outcome,)
-    wanted = _chosen(batch.candidates.filter(arrival__gt=after), run, (outcome, verdicts), reason)
+    shown = blind.judged(run, outcome) if view.veiled else judged(run, outcome)
+    wanted = _chosen(batch.candidates.filter(arrival__gt=after), run, (outcome, shown), reason)
     candidates = list(with_fate(wanted, run).select_related("detail", "relaxation").order_by("arrival")[: size + 1])
     following = candidates[size - 1].arrival if len(candidates) > size else None
     return Table(tuple(_rows(view, run, candidates[:size])), following)
@@ -105,32 +105,29 @@ def all_rows(view: View, batch: Batch, *, outcome: str = "", reason: str = "") -
         after = table.following
 
 
-def _chosen(
-    candidates: QuerySet[Candidate], run: Run | None, asked: tuple[str, Collection[str]], reason: str
-) -> QuerySet[Candidate]:
-    """asked: an outcome, and the verdicts that are shown as it."""
+def _chosen(candidates: QuerySet[Candidate], run: Run | None, asked: tuple[str, Q], reason: str) -> QuerySet[Candidate]:
+    """asked: an outcome, and whose verdicts are shown as it."""
     outcome, shown = asked
     verdicts = Placement.objects.filter(run=run, candidate=OuterRef("pk"))
     if outcome == DISQUALIFIED:
         candidates = candidates.filter(left_out(run))
     elif outcome:
-        judged = placed(run) & Q(Exists(verdicts.filter(verdict__in=shown)))
-        candidates = candidates.filter(judged | (Q(state=outcome) & ~placed(run) & ~left_out(run)))
+        candidates = candidates.filter(shown | (Q(state=outcome) & ~placed(run) & ~left_out(run)))
     if reason:
-        judged = placed(run) & Q(Exists(verdicts.filter(reason=reason)))
+        for_it = placed(run) & Q(Exists(verdicts.filter(reason=reason)))
         bare = Q(reason=reason) & ~placed(run) & ~left_out(run) & ~Q(state=CandidateState.WITHDRAWN)
-        candidates = candidates.filter(judged | bare)
+        candidates = candidates.filter(for_it | bare)
     return candidates
 
 
 def _rows(view: View, run: Run | None, candidates: Sequence[Candidate]) -> Iterator[BatchRow]:
     ids = [candidate.pk for candidate in candidates]
-    placements = {
-        row.candidate_id: row for row in Placement.objects.filter(run=run, candidate__in=ids).select_related("phase")
-    }
+    verdicts = Placement.objects.filter(run=run, candidate__in=ids).select_related("phase", "decision")
+    placements = {row.candidate_id: row for row in verdicts}
     if view.veiled:
         yield from _veiled_rows(run, candidates, placements)
         return
+    refusals = _refusals(view, placements.values())
     waiting = [candidate for candidate in candidates if candidate.state == CandidateState.RELAXED]
     provisional = provisional_positions(run, waiting)
     formulas = {candidate.formula for candidate in candidates}
@@ -145,7 +142,7 @@ def _rows(view: View, run: Run | None, candidates: Sequence[Candidate]) -> Itera
     for candidate in candidates:
         row = _bare(candidate)
         if placement := placements.get(candidate.pk):
-            row = _placed(row, placement, points.get(candidate.formula), names)
+            row = _decided(_placed(row, placement, points.get(candidate.formula), names), placement, refusals)
         elif position := provisional.get(candidate.pk):
             row = _waiting(row, position, names)
         yield _with_fate(replace(row, points=scores.get(candidate.pk, 0.0)), candidate)
@@ -183,6 +180,27 @@ def _from_release(row: BatchRow, hull: blind.ReleaseHull) -> BatchRow:
         decomposition=_parts(position.decomposition, hull.formulas),
         missing=position.missing,
     )
+
+
+def _refusals(view: View, placements: Iterable[Placement]) -> dict[int, str]:
+    """By phase that an organiser refused: why, where the viewer may know. No query where there is none."""
+    phases = [one.phase_id for one in placements if one.phase is not None and one.phase.status == PhaseStatus.REFUSED]
+    if not phases:
+        return {}
+    rows = Placement.objects.filter(phase__in=phases, decision__accepted=False).order_by("decision__arrival")
+    told = "phase__pk", "decision__reason", "candidate__batch__owner"
+    return {phase: f": {reason}" if view.shows(owner) else "" for phase, reason, owner in rows.values_list(*told)}
+
+
+def _decided(row: BatchRow, placement: Placement, refusals: Mapping[int, str]) -> BatchRow:
+    """With what an organiser made of it, or of the phase that it duplicates."""
+    outcome, sentence = decision_on(placement)
+    if outcome:
+        return replace(row, outcome=outcome, reason="", sentence=sentence)
+    because = refusals.get(placement.phase_id or 0)
+    if because is None:
+        return row
+    return replace(row, sentence=f"{row.sentence}; an organiser refused that phase{because}")
 
 
 def _with_fate(row: BatchRow, candidate: Candidate) -> BatchRow:

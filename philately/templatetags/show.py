@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from hull.entries import Formula
 from philately.models import Season
-from philately.queries.fates import DISQUALIFIED
+from philately.queries.fates import ACCEPTED, DISQUALIFIED, REFUSED
 from philately.queries.seasons import is_blind
 from philately.states import CandidateState
 from validation.effort import rough
@@ -29,6 +29,11 @@ _VERDICTS = {
     Verdict.REJECTED: "rejected",
     Verdict.HELD: "held for an organiser",
     Verdict.UNDEFINED: "distance undefined",
+}
+_FATES = {
+    DISQUALIFIED: "disqualified",
+    ACCEPTED: "accepted by an organiser",
+    REFUSED: "refused by an organiser",
 }
 
 
@@ -110,8 +115,8 @@ def outcome(value: str, judge: str) -> str:
     """A verdict or a state in words; "stable" always says by whom it is predicted."""
     if value in _VERDICTS:
         return _VERDICTS[Verdict(value)].format(judge=judge)
-    if value == DISQUALIFIED:
-        return "disqualified"
+    if value in _FATES:
+        return _FATES[value]
     return CandidateState(value).label
 
 
@@ -133,4 +138,6 @@ def timing(season: Season) -> str:
     now = timezone.now()
     if now < season.opens_at:
         return "upcoming"
+    if season.frozen_at is not None:
+        return "closed"
     return "closed" if season.closes_at is not None and now >= season.closes_at else "open"

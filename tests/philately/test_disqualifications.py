@@ -16,7 +16,7 @@ from philately.domain.turns import arrival_of, waiting_of
 from philately.domain.twins import settle
 from philately.domain.withdrawals import ask
 from philately.models import Candidate, LogEntry, Placement, RelaxationFact, Run, RunExclusion, ScoreEntry
-from philately.states import CandidateState
+from philately.states import CandidateState, Role
 from validation.placing import Fold
 from validation.rules import Rules
 
@@ -218,13 +218,14 @@ def test_the_next_run_leaves_them_out_as_well_unless_they_are_readmitted(season,
         call_command("new_run", "practice", readmit=[story[1].pk])
 
 
-def test_the_command_shows_who_moves_and_how_to_make_it_official(season, story, capsys):
+def test_the_command_shows_who_moves_and_how_to_make_it_official(season, story, capsys, join_as):
+    join_as("ann", Role.ORGANISER)
     call_command("disqualify", "practice", member=["eve"], reason="copied", by="ann")
 
     printed = capsys.readouterr().out
     assert "new_run practice --resume 2 --official" in printed
     (line,) = [line for line in printed.splitlines() if line.startswith("eve")]
-    assert line.split()[-1] == "0"
+    assert line.split()[6] == "0"
     assert set(RunExclusion.objects.values_list("reason", "by__username")) == {("copied", "ann")}
     assert _official(season).number == 1
 

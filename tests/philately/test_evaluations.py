@@ -26,7 +26,7 @@ from philately.domain.seasons import join
 from philately.domain.turns import arrival_of, waiting_of
 from philately.models import Candidate, Lock, LogEntry, Placement, Run, RunExclusion, ScoreEntry, User
 from philately.queries.moves import moves
-from philately.states import CandidateState
+from philately.states import CandidateState, Role
 from tests.releases import write_emt_release
 from validation.placing import Fold
 from validation.rules import Points, Rules
@@ -315,6 +315,7 @@ def test_the_command_shows_who_moves_and_asks_before_it_changes_anything(season,
     rules = tmp_path / "rules.json"
     rules.write_text(json.dumps({"points": {"stable": 100}}))
     ann = User.objects.get(username="ann")
+    join(season, ann, Role.ORGANISER)
 
     call_command("new_run", "practice", rules=rules, without=[story[6].pk], reason="a slip", by="ann")
 

@@ -1,121 +1,292 @@
-"""What an organiser has done again goes before what is new, every second time, and each claim is a look at an index."""
+"""Organisers have judged again what was rejected, failed or set aside: under a new number, and nothing counts twice."""
 
 import pytest
 from ase.build import bulk
-from django.db import connection
-from driving import season_on
-from facts import add_batch, add_candidate, add_shard, bells
+from django.core.management import CommandError, call_command
+from driving import cif, first_texts, ordered_alloy, place_all, read_all, relax_all, run_all, submit
+from facts import Killed, add_batch, add_candidate, add_shard, before_statement, kill
+from stories import alloy
 
-from philately.domain import parse
-from philately.domain.parse import parse_next, shards_of_reruns, shards_waiting
-from philately.domain.relax import CandidateQueue
-from philately.domain.seasons import join
-from philately.models import Shard
-from philately.states import CandidateState, ShardState
+from philately.domain import place, reruns
+from philately.domain.audits import audit
+from philately.domain.organisers import DeedRefused
+from philately.domain.place import place_waiting
+from philately.domain.quotas import quota_left
+from philately.domain.replays import replay
+from philately.domain.reruns import Selection, rerun
+from philately.domain.twins import settle
+from philately.models import (
+    AuditEntry,
+    Batch,
+    Candidate,
+    DryRun,
+    Opinion,
+    Placement,
+    RelaxationFact,
+    Release,
+    Rerun,
+    Run,
+    RunAuditor,
+    Scale,
+    Season,
+    Shard,
+)
+from philately.queries.opinions import heard_of
+from philately.states import BatchState, CandidateState, DryRunState, OpinionState, Role, ShardState, Stage
 
 S = CandidateState
 
 
-def _helping(queue, n=2):
-    """Claims the next few; returns their arrival numbers."""
-    keys = list(queue.in_order().values_list("pk", flat=True)[:n])
-    return [candidate.arrival for candidate in queue.claim(keys, "token")]
+@pytest.fixture(autouse=True)
+def _cold():
+    place._warm = None
 
 
 @pytest.fixture
-def waiting(participant):
-    """Six that are new, and after them four that are done again."""
-    for number in range(10):
-        add_candidate(participant, bulk("Cu"), state=S.PARSED, is_rerun=number >= 6)
+def olga(join_as):
+    return join_as("olga", Role.ORGANISER).user
 
 
-def test_every_second_helping_is_of_what_is_done_again(participant, waiting):
-    queue = CandidateQueue(participant.season.scale_id)
-
-    assert [_helping(queue) for _ in range(5)] == [[7, 8], [1, 2], [9, 10], [3, 4], [5, 6]]
-    assert not _helping(queue)
+def _again(season, olga, **what):
+    return rerun(season, Selection(**what), by=olga, reason="the code was mended")
 
 
-def test_however_many_are_done_again_new_ones_are_relaxed_meanwhile(participant):
-    for number in range(20):
-        add_candidate(participant, bulk("Cu"), state=S.PARSED, is_rerun=number < 16)
-    queue = CandidateQueue(participant.season.scale_id)
-
-    helpings = [_helping(queue) for _ in range(10)]
-
-    assert helpings[:5] == [[1, 2], [17, 18], [3, 4], [19, 20], [5, 6]]
-    assert [arrival for helping in helpings for arrival in sorted(helping)][8:] == [*range(5, 17)]
+def _run(season):
+    return Run.objects.select_related("release", "scale").get(season=season)
 
 
-def test_seasons_on_one_scale_take_turns(participant, emt_release_file):
-    other = season_on(emt_release_file, slug="second", name="Second")
-    there = join(other, participant.user)
-    for _ in range(4):
-        add_candidate(participant, bulk("Cu"), state=S.PARSED)
-        add_candidate(there, bulk("Cu"), state=S.PARSED)
-    queue = CandidateQueue(participant.season.scale_id)
-
-    seasons = []
-    for _ in range(4):
-        keys = list(queue.in_order().values_list("pk", flat=True)[:2])
-        seasons.append({one.season_id for one in queue.claim(keys, "token")}.pop())
-
-    assert sorted(seasons[:2]) == sorted([participant.season_id, other.pk])
-    assert seasons[:2] == seasons[2:]
+def _now(candidate):
+    return Candidate.objects.get(pk=candidate.pk)
 
 
-@pytest.fixture
-def shards(participant):
-    """Three of new structures, then one of what is done again."""
-    found = []
-    for number in range(4):
-        shard = add_shard(add_batch(participant), state=ShardState.WAITING)
-        add_candidate(participant, bulk("Cu"), state=S.RECEIVED, shard=shard, is_rerun=number == 3)
-        found.append(shard.pk)
-    return found
+def test_what_a_mended_rule_lets_in_goes_the_whole_way_under_a_new_number(season, participant, olga):
+    """It was rejected in phase 1, and the order of arrival had passed over it."""
+    rules = dict(season.rules)
+    Season.objects.filter(pk=season.pk).update(rules={**rules, "max_atoms": 3})
+    submit(participant, first_texts())
+    run_all(season)
+    rejected = list(Candidate.objects.filter(reason="TOO_MANY_ATOMS").order_by("arrival"))
+    assert len(rejected) >= 2
+    before = {one.pk: one.arrival for one in rejected}
+    Season.objects.filter(pk=season.pk).update(rules=rules)
+    season.refresh_from_db()
+
+    again = _again(season, olga, reason_code="TOO_MANY_ATOMS")
+    assert again.candidates == len(rejected)
+    assert _again(season, olga, reason_code="TOO_MANY_ATOMS").total == 0
+    run_all(season)
+
+    for one in rejected:
+        now = _now(one)
+        assert now.state in (S.PLACED, S.PARKED)
+        assert now.arrival > max(before.values())
+        told = Rerun.objects.get(candidate=one)
+        assert (told.arrival_before, told.state_before, told.reason_before) == (
+            before[one.pk],
+            S.REJECTED,
+            "TOO_MANY_ATOMS",
+        )
+    assert [one.pk for one in sorted(map(_now, rejected), key=lambda one: one.arrival)] == [one.pk for one in rejected]
+    assert audit(_run(season)).sentences == []
+    for one in Candidate.objects.filter(state=S.PLACED):
+        assert replay(one).differences == ()
+    (entry,) = AuditEntry.objects.filter(deed="rerun")
+    assert (entry.by, entry.reason, entry.parameters) == (olga, "the code was mended", {"candidates": list(before)})
 
 
-def test_shards_of_what_is_done_again_are_rung_for_first(participant, shards):
-    assert shards_of_reruns(participant.season_id) == [shards[3]]
-    assert shards_waiting(participant.season) == [shards[3], *shards[:3]]
+def test_a_relaxation_on_file_stands_and_only_what_follows_is_decided_again(season, participant, olga):
+    submit(participant, {"CuAu.cif": cif(ordered_alloy("Cu", "Au", lattice_ang=3.8, n_minority=2))})
+    read_all(season)
+    relax_all(season)
+    candidate, fact = Candidate.objects.get(), RelaxationFact.objects.get()
+    Candidate.objects.update(state=S.REJECTED, reason="NOT_CONVERGED")
+    used = quota_left(participant)
+
+    again = _again(season, olga, candidates=[candidate.pk])
+
+    assert (again.candidates, again.on_file) == (1, 1)
+    assert quota_left(participant) == used
+    run_all(season)
+    assert _now(candidate).state == S.PLACED
+    assert list(RelaxationFact.objects.values_list("pk", flat=True)) == [fact.pk]
+    assert quota_left(participant) == used
 
 
-def test_of_two_bells_one_is_answered_for_what_is_done_again_and_the_other_rings_anew(
-    participant, shards, monkeypatch, django_capture_on_commit_callbacks
-):
-    monkeypatch.setattr(parse, "_n_turns", 0)
-    bells("parse")
+def test_what_was_set_aside_counts_once_it_is_judged(season, participant, olga):
+    submit(participant, first_texts())
+    run_all(season)
+    full = quota_left(participant)
+    batch = submit(participant, {"Ag3Au.cif": cif(ordered_alloy("Ag", "Au", lattice_ang=4.1))}, name="b.zip")
+    read_all(season)
+    Candidate.objects.filter(batch=batch).update(state=S.SET_ASIDE, failed_in="relax", attempts=3)
+    assert quota_left(participant).left.structures_a_season == full.left.structures_a_season
 
-    with django_capture_on_commit_callbacks(execute=True):
-        assert parse_next(shards[0])
+    assert _again(season, olga, set_aside=True, stage=Stage.RELAX).candidates == 1
+    run_all(season)
 
-    assert Shard.objects.get(pk=shards[3]).state == ShardState.PARSED
-    assert Shard.objects.get(pk=shards[0]).state == ShardState.WAITING
-    assert ("parse", shards[0]) in bells("parse")
-    assert parse_next(shards[0])
-    assert Shard.objects.get(pk=shards[0]).state == ShardState.PARSED
-
-
-def _plan(rows):
-    """How the database would find these, among so many that a scan would be dear."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("ANALYZE philately_candidate")
-            for dear in ("seqscan", "bitmapscan", "sort"):  # among forty rows it would not be
-                cursor.execute(f"SET LOCAL enable_{dear} = off")
-    return rows.explain()
+    assert batch.candidates.get().state == S.PLACED
+    assert batch.candidates.get().attempts == 0
+    assert quota_left(participant).left.structures_a_season == full.left.structures_a_season - 1
 
 
-@pytest.mark.parametrize("again", [False, True])
-def test_a_claim_is_a_look_at_an_index_that_has_them_in_order(participant, again):
-    for number in range(40):
-        add_candidate(participant, bulk("Cu"), state=S.PARSED if number % 2 else S.CHECKED, is_rerun=number % 8 == 1)
-    queue = CandidateQueue(participant.season.scale_id)
-    queue._n_helpings = 0 if again else 1
+@pytest.mark.parametrize(
+    ("stage", "state"), [(Stage.PARSE, S.RECEIVED), (Stage.RELAX, S.PARSED), (Stage.PLACE, S.RELAXED)]
+)
+def test_what_only_failed_goes_on_where_it_failed_with_its_number(season, participant, olga, stage, state):
+    candidate = add_candidate(participant, alloy(), -0.1, state=S.FAILED, failed_in=stage, attempts=2)
 
-    plan = _plan(queue.in_order().values_list("pk", "n_atoms", "attempts")[:64])
+    assert _again(season, olga, failed=True).candidates == 1
 
-    assert ("candidate_rerun" if again else "candidate_queue") in plan
-    assert "SCAN" not in plan.replace("Index Scan", "")
-    assert "TEMP B-TREE" not in plan
-    assert "Sort" not in plan
+    now = _now(candidate)
+    assert (now.state, now.arrival, now.attempts, now.failed_in) == (state, candidate.arrival, 0, "")
+
+
+def test_twins_stay_parked_under_it_and_follow_it_where_it_is_a_twin_itself_now(season, participant, olga):
+    texts = {"first.cif": cif(alloy()), "second.cif": cif(alloy() * (2, 1, 1))}
+    submit(participant, texts)
+    read_all(season)
+    original, twin = Candidate.objects.order_by("arrival")
+    assert (twin.state, twin.twin_of) == (S.PARKED, original)
+    Candidate.objects.filter(pk=original.pk).update(state=S.REJECTED, reason="NOT_BULK")
+
+    _again(season, olga, candidates=[original.pk])
+    submit(participant, {"third.cif": cif(alloy())}, name="b.zip")
+    Candidate.objects.filter(pk=original.pk).update(arrival=1_000_000)  # as if the third had come in before
+    read_all(season)
+    third = Candidate.objects.get(detail__file="third.cif")
+    settle(season.pk)
+
+    assert (_now(third).state, _now(third).twin_of) == (S.PARSED, None)
+    assert (_now(original).state, _now(original).twin_of) == (S.PARKED, third)
+    assert (_now(twin).state, _now(twin).twin_of) == (S.PARKED, third)
+
+
+def test_batches_shards_and_dry_runs_that_were_set_aside_begin_anew(season, participant, olga):
+    batch = add_batch(participant, state=BatchState.SET_ASIDE)
+    Batch.objects.filter(pk=batch.pk).update(attempts=3, problem="failed")
+    shard = add_shard(add_batch(participant), state=ShardState.SET_ASIDE, attempts=3, problem="failed")
+    lost = add_candidate(participant, bulk("Cu"), state=S.SET_ASIDE, shard=shard)
+    run = DryRun.objects.create(
+        owner=participant, sha256="0", file_name="a", n_bytes=1, stored_as="a", method="m", state=DryRunState.SET_ASIDE,
+        created_at="2027-01-01T00:00Z", expires_at="2100-01-01T00:00Z", problem="failed", attempts=3,
+    )  # fmt: skip
+
+    again = _again(season, olga, set_aside=True)
+
+    assert (again.candidates, again.batches, again.dry_runs) == (1, 1, 1)
+    shard.refresh_from_db()
+    batch.refresh_from_db()
+    run.refresh_from_db()
+    assert (shard.state, shard.attempts, shard.problem) == (ShardState.WAITING, 0, "")
+    assert (batch.state, batch.attempts, batch.problem) == (BatchState.UPLOADED, 0, "")
+    assert (run.state, run.attempts, run.problem) == (DryRunState.WAITING, 0, "")
+    assert _now(lost).state == S.RECEIVED
+    assert _again(season, olga, set_aside=True).total == 0
+
+
+def test_an_auditor_that_is_asked_again_changes_no_verdict_that_rests_on_its_silence(season, participant, olga):
+    scale = Scale.objects.create(digest="f" * 64, name="second", judge="emt", identity={})
+    release = Release.objects.create(
+        scale=scale, name="second", coverage="elements", sha256="f" * 64, n_phases=0, elements=[]
+    )
+    placed, other = (add_candidate(participant, alloy(n=n), -0.1) for n in (1, 2))
+    place_waiting(season.pk)
+    Placement.objects.filter(candidate=other).delete()
+    RunAuditor.objects.create(run=_run(season), release=release)
+    for candidate in (placed, other):
+        Opinion.objects.create(
+            relaxation=candidate.relaxation, scale=scale, state=OpinionState.SET_ASIDE, problem="no answer", attempts=3
+        )
+
+    assert _again(season, olga, set_aside=True).opinions == 2
+
+    heard = heard_of(_run(season), [placed.relaxation_id, other.relaxation_id])
+    assert heard[placed.relaxation_id]["second"].problem == "no answer"
+    assert other.relaxation_id not in heard
+    assert set(Opinion.objects.values_list("state", "attempts")) == {(OpinionState.WAITING, 0)}
+
+
+def test_killed_before_any_statement_all_or_nothing_of_a_chunk_is_judged_again(season, participant, olga, monkeypatch):
+    monkeypatch.setattr(reruns, "_CHUNK", 2)
+    rejected = [add_candidate(participant, alloy(n=1), state=S.REJECTED, reason="VOLUME") for _ in range(5)]
+    statement, survived = 0, False
+    while not survived:
+        statement += 4
+        try:
+            with before_statement(statement, kill):
+                _again(season, olga, reason_code="VOLUME")
+            survived = True
+        except Killed:
+            states = list(Candidate.objects.filter(state=S.RECEIVED))
+            assert len(states) == Rerun.objects.count()
+            assert len(states) % 2 == 0
+    assert statement > 20
+
+    arrivals = [_now(one).arrival for one in rejected]
+    assert arrivals == sorted(arrivals) and min(arrivals) > 5
+    assert Rerun.objects.count() == 5
+    assert sum(entry.outcome["candidates"] for entry in AuditEntry.objects.filter(deed="rerun")) == 5
+
+
+def test_what_no_text_was_kept_of_or_another_run_placed_is_left_out(season, participant, olga):
+    unread = add_candidate(participant, alloy(), state=S.REJECTED, reason="TOO_LARGE")
+    Candidate.objects.filter(pk=unread.pk).update(content_hash="")
+    elsewhere = add_candidate(participant, alloy(), -0.1)
+    place_waiting(season.pk)
+    Candidate.objects.filter(pk=elsewhere.pk).update(state=S.SET_ASIDE)
+
+    again = _again(season, olga, candidates=[unread.pk, elsewhere.pk])
+
+    assert (again.candidates, again.left_out) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ({}, "say what"),
+        ({"candidates": [999_999]}, "no candidate 999999"),
+        ({"batches": [999_999]}, "no batch 999999"),
+        ({"reason_code": "UGLY"}, "reasons are"),
+        ({"reason_code": "FORMATION_ENERGY"}, "new_run"),
+    ],
+)
+def test_it_is_refused_in_one_sentence(season, participant, olga, what, why):
+    add_candidate(participant, alloy(), state=S.REJECTED, reason="VOLUME")
+    with pytest.raises(DeedRefused, match=why):
+        _again(season, olga, **what)
+    assert not Rerun.objects.exists()
+
+
+def test_what_is_placed_or_withdrawn_or_another_seasons_is_refused(season, participant, olga):
+    original = add_candidate(participant, alloy(), -0.1)
+    for state, why in ((S.PLACED, "new_run"), (S.WITHDRAWN, "withdrawn"), (S.PARKED, "twin")):
+        candidate = add_candidate(participant, alloy(), -0.1, state=state, twin_of=original)
+        rejected = add_candidate(participant, alloy(), state=S.REJECTED, reason="VOLUME")
+        with pytest.raises(DeedRefused, match=why):
+            _again(season, olga, candidates=[candidate.pk, rejected.pk])
+    assert not Rerun.objects.exists()
+
+
+def test_the_command_says_what_is_on_its_way(season, participant, olga, capsys):
+    candidate = add_candidate(participant, alloy(), -0.1, state=S.REJECTED, reason="NOT_CONVERGED")
+    other = add_candidate(participant, alloy(), state=S.FAILED, failed_in="parse", attempts=1)
+
+    call_command("rerun", season.slug, reason_code="NOT_CONVERGED", by="olga", reason="mended")
+    assert "1 structures are on their way again (1 with a relaxation on file" in capsys.readouterr().out
+    call_command("rerun", season.slug, batch=[other.batch_id], by="olga")
+    assert "1 structures" in capsys.readouterr().out
+    assert Candidate.objects.get(pk=candidate.pk).is_rerun
+    with pytest.raises(CommandError, match="neither organises"):
+        call_command("rerun", season.slug, failed=True, by="ann")
+
+
+def test_judging_again_does_not_hold_up_what_came_between(season, participant, olga):
+    """The order of arrival goes on; the new number is the last."""
+    first = add_candidate(participant, alloy(), state=S.REJECTED, reason="VOLUME")
+    second = add_candidate(participant, alloy(n=2), -0.1)
+    _again(season, olga, candidates=[first.pk])
+
+    assert place_waiting(season.pk) == 1
+    assert _now(second).state == S.PLACED
+    place_all(season)
+    assert Shard.objects.get(pk=first.shard_id).state == ShardState.WAITING

@@ -45,8 +45,8 @@ def test_a_candidate_walks_along_the_edges_and_along_nothing_else(participant, s
     assert mine.get().state == (target if (source, target) in CANDIDATE_EDGES else source)
 
 
-def test_a_rejection_is_final_but_for_its_owner():
-    assert {target for source, target in CANDIDATE_EDGES if source == S.REJECTED} == {S.WITHDRAWN}
+def test_a_rejection_is_final_but_for_its_owner_and_an_organiser_who_has_it_judged_again():
+    assert {target for source, target in CANDIDATE_EDGES if source == S.REJECTED} == {S.WITHDRAWN, S.RECEIVED}
 
 
 def test_nothing_leads_back_from_placed_or_withdrawn():

@@ -8,7 +8,8 @@ from django.core.management.base import CommandError
 from philately.domain.disqualifications import Charge, open_without
 from philately.domain.evaluations import EvaluationRefused
 from philately.management.chosen_season import chosen_season
-from philately.management.evaluation_command import EvaluationCommand, user_named
+from philately.management.deed_command import organiser_named
+from philately.management.evaluation_command import EvaluationCommand
 
 
 class Command(EvaluationCommand):
@@ -23,7 +24,7 @@ class Command(EvaluationCommand):
         parser.add_argument("--batch", type=int, nargs="+", default=[], metavar="ID", help="all of these batches")
         parser.add_argument("--member", nargs="+", default=[], metavar="USER", help="all that they submitted so far")
         parser.add_argument("--reason", required=True, help="why; shown on the pages of what is disqualified")
-        parser.add_argument("--by", metavar="USER", help="who decided it")
+        parser.add_argument("--by", metavar="USER", help="who decided it: an organiser of the season, or staff")
         parser.add_argument("--official", action="store_true", help="make it the season's official run")
 
     def handle(self, **options: Any) -> None:
@@ -35,11 +36,11 @@ class Command(EvaluationCommand):
             candidates=options["candidate"],
             batches=options["batch"],
             members=options["member"],
-            by=user_named(options["by"]) if options["by"] else None,
+            by=organiser_named(options["by"], season),
         )
         try:
             run = open_without(season, charge)
-            self.go_on(season, run, official=options["official"])
+            self.go_on(season, run, official=options["official"], by=charge.by, reason=charge.reason)
         except EvaluationRefused as refusal:
             raise CommandError(str(refusal)) from refusal
         if not options["official"]:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from hull.reference import Coverage, DamagedRelease, read_release, write_release
 from philately.domain.judges import checked
 from philately.domain.releases import import_release
+from philately.management.deed_command import organiser_named
 from validation.canary import CanaryDied
 from validation.potentials import Judge, judge_names, load_judge
 from validation.releasing import ReleaseRefused, read_sources, relax_release
@@ -36,12 +37,14 @@ class Command(BaseCommand):
             help="what it covers: elements, prototypes, or full (all that is known); default: %(default)s",
         )
         parser.add_argument("--max-atoms", type=int, default=200, help="skip larger primitive cells (default: 200)")
+        parser.add_argument("--by", metavar="USER", help="who does it, of the staff; kept in the audit log")
 
     def handle(self, **options: Any) -> None:
         path: Path = options["file"]
+        by = organiser_named(options["by"])
         try:
             ready = path if options["judge"] is None else self._on_scale(path, options)
-            release, new = import_release(ready, model=options["model"])
+            release, new = import_release(ready, model=options["model"], by=by)
         except (DamagedRelease, ReleaseRefused, CanaryDied) as error:
             hint = "" if options["judge"] else " (give --judge to have structures relaxed)"
             raise CommandError(f"{error}{hint}") from error

@@ -8,6 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from philately.domain.shard_imports import ImportRefused, Taken, import_results
 from philately.management.counts import at_least_one
+from philately.management.deed_command import organiser_named
+from philately.models import User
 from validation.shard_files import BadShard, read_results
 
 _SHOWN = 10  # sentences of a kind, a file
@@ -29,15 +31,17 @@ class Command(BaseCommand):
             help="relax so many of each file again here, drawn by chance; nothing of a file is taken in if one differs "
             "by more than 0.002 eV/atom",
         )
+        parser.add_argument("--by", metavar="USER", help="who does it, of the staff; kept in the audit log")
 
     def handle(self, **options: Any) -> None:
-        refused = [path for path in options["files"] if not self._imported(path, options["verify"])]
+        by = organiser_named(options["by"])
+        refused = [path for path in options["files"] if not self._imported(path, options["verify"], by)]
         if refused:
             raise CommandError(f"{len(refused)} of {len(options['files'])} files were refused")
 
-    def _imported(self, path: Path, verify: int) -> bool:
+    def _imported(self, path: Path, verify: int, by: User | None) -> bool:
         try:
-            taken = import_results(read_results(path), verify=verify)
+            taken = import_results(read_results(path), verify=verify, by=by, file=path.name)
         except BadShard as error:
             self.stderr.write(str(error))
             return False

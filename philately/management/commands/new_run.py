@@ -11,12 +11,14 @@ from philately.domain.evaluations import (
     EvaluationRefused,
     Plan,
     changed_rules,
+    discard,
     open_evaluation,
 )
 from philately.management.chosen_release import chosen_release
 from philately.management.chosen_season import chosen_season
-from philately.management.evaluation_command import EvaluationCommand, user_named
-from philately.models import Release, Run, Season
+from philately.management.deed_command import organiser_named
+from philately.management.evaluation_command import EvaluationCommand
+from philately.models import Release, Run, Season, User
 
 
 class Command(EvaluationCommand):
@@ -49,17 +51,37 @@ class Command(EvaluationCommand):
             help="ids that the official run leaves out",
         )
         parser.add_argument("--reason", default="", help="why; kept with the run")
-        parser.add_argument("--by", metavar="USER", help="who wants it; kept with what is left out")
+        parser.add_argument("--by", metavar="USER", help="who wants it: an organiser of the season, or staff")
         parser.add_argument("--resume", type=int, metavar="N", help="go on with run N instead of making one")
+        parser.add_argument("--preview", action="store_true", help="show who would move where, then delete the run")
+        parser.add_argument("--discard", type=int, metavar="N", help="delete run N, which is not the official one")
         parser.add_argument("--official", action="store_true", help="make it the season's official run")
 
     def handle(self, **options: Any) -> None:
         season = chosen_season(options["season"])
+        by = organiser_named(options["by"], season)
+        if options["preview"] and options["official"]:
+            raise CommandError("--preview and --official contradict each other")
         try:
+            if options["discard"] is not None:
+                discard(_numbered(season, options["discard"]), by=by)
+                self.stdout.write(f"run {options['discard']} is deleted")
+                return
             run = _resumed(season, options) if options["resume"] is not None else _opened(season, options)
-            self.go_on(season, run, official=options["official"])
+            self.go_on(season, run, official=options["official"], by=by, reason=options["reason"])
+            if options["preview"]:
+                self._end_preview(run, by)
         except EvaluationRefused as refusal:
             raise CommandError(str(refusal)) from refusal
+
+    def _end_preview(self, run: Run, by: User | None) -> None:
+        """A run that cannot be kept by mistake."""
+        try:
+            discard(run, by=by)
+        except KeyboardInterrupt:
+            self.stderr.write(f"deleting run {run.number} stopped; go on with: new_run … --discard {run.number}")
+            raise
+        self.stdout.write(f"that was a preview: run {run.number} is deleted, and nothing has changed")
 
 
 def _resumed(season: Season, options: dict[str, Any]) -> Run:
@@ -68,9 +90,13 @@ def _resumed(season: Season, options: dict[str, Any]) -> Run:
             "a run is resumed as it was begun; --release, --rules, --auditor, --no-auditors, --without and --readmit "
             "make a new one"
         )
-    run = season.runs.select_related("release", "scale").filter(number=options["resume"]).first()
+    return _numbered(season, options["resume"])
+
+
+def _numbered(season: Season, number: int) -> Run:
+    run = season.runs.select_related("release", "scale").filter(number=number).first()
     if run is None:
-        raise CommandError(f"{season} has no run {options['resume']}")
+        raise CommandError(f"{season} has no run {number}")
     return run
 
 
@@ -84,7 +110,7 @@ def _opened(season: Season, options: dict[str, Any]) -> Run:
         without=options["without"],
         readmit=options["readmit"],
         reason=options["reason"],
-        by=user_named(options["by"]) if options["by"] else None,
+        by=organiser_named(options["by"], season),
         auditors=_auditors(options),
     )
     return open_evaluation(season, plan)

@@ -7,6 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from philately.domain.judges import NotAcceptable, accept, accepted_values
+from philately.management.deed_command import organiser_named
+from philately.models import User
 from validation.canary import CanaryResult, CanaryRow, sing
 from validation.potentials import Judge, judge_names, load_judge
 
@@ -28,8 +30,10 @@ class Command(BaseCommand):
             help="folder or hub name of its weights, or a description as JSON",
         )
         parser.add_argument("--accept", action="store_true", help="keep its values, where none are registered")
+        parser.add_argument("--by", metavar="USER", help="who does it, of the staff; kept in the audit log")
 
     def handle(self, **options: Any) -> None:
+        by = organiser_named(options["by"])
         judge = _loaded(options["name"], options["model"])
         for line in _card(judge):
             self.stdout.write(line)
@@ -39,16 +43,16 @@ class Command(BaseCommand):
             self.stdout.write(line)
         if not canary.passed:
             raise CommandError(f"the judge {judge.name} is refused, {canary.problem}")
-        self._end(judge, canary, accept_it=options["accept"])
+        self._end(judge, canary, accept_it=options["accept"], by=by)
 
-    def _end(self, judge: Judge, canary: CanaryResult, *, accept_it: bool) -> None:
+    def _end(self, judge: Judge, canary: CanaryResult, *, accept_it: bool, by: User | None) -> None:
         if canary.is_known:
             self.stdout.write("it relaxes all of them as registered; there is nothing to accept")
         elif not accept_it:
             self.stdout.write("no values are registered for these weights; --accept keeps those found")
         else:
             try:
-                accept(judge, canary)
+                accept(judge, canary, by=by)
             except NotAcceptable as error:
                 raise CommandError(str(error)) from error
             self.stdout.write("accepted: workers hold these weights against the values found")

@@ -1,0 +1,37 @@
+"""Who may do organisers' deeds, and what is refused to everybody."""
+
+from philately.models import Membership, Season, User
+from philately.queries import clock
+from philately.states import Role
+
+
+class DeedRefused(Exception):
+    """The deed is not done, and nothing has changed; the message says why."""
+
+
+def refuse_strangers(by: User, season: Season | None = None) -> None:
+    """Raises DeedRefused where the user neither organises the season nor belongs to the staff, who alone may do what
+    concerns the whole installation."""
+    if by.is_staff and by.is_active:
+        return
+    if season is None:
+        raise DeedRefused(f"{by} does not belong to the staff")
+    organised = Membership.objects.filter(season=season, user=by.pk, role=Role.ORGANISER)
+    if not (by.is_active and organised.exists()):
+        raise DeedRefused(f"{by} neither organises {season} nor belongs to the staff")
+
+
+def refuse_without_reason(reason: str) -> None:
+    """Raises DeedRefused."""
+    if not reason.strip():
+        raise DeedRefused("say why; the reason is kept, and shown to whom it concerns")
+
+
+def refuse_frozen(season: Season) -> None:
+    """Raises DeedRefused."""
+    if season.frozen_at is not None:
+        raise DeedRefused(f"{season} is frozen since {season.frozen_at:%Y-%m-%d %H:%M} UTC; re-open it first")
+
+
+def is_closed(season: Season) -> bool:
+    return season.closes_at is not None and clock.now() >= season.closes_at
