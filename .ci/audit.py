@@ -49,10 +49,10 @@ def main() -> int:
     parser.add_argument("--time-limit", type=float, default=40.0, metavar="SECONDS")
     given, options = parser.parse_known_args()
     found = report(given.requirements, ignored(given.ignored.read_text()), given.time_limit, options)
-    if found is None:
-        print("audit: the advisories could not be asked for in time; the dependencies are not audited this time")
+    audited = [one for one in found["dependencies"] if "vulns" in one] if found else []
+    if found is None or not audited:  # behind a mirror that has no advisories each package is unknown
+        print("audit: no advisories could be had in time; the dependencies are not audited this time")
         return 0
-    audited = [one for one in found["dependencies"] if "vulns" in one]
     bad = [one for one in audited if one["vulns"]]
     for one in bad:
         for vulnerability in one["vulns"]:

@@ -44,7 +44,8 @@ def insert(model: type[models.Model], names: Sequence[str], rows: Sequence[Row])
         return
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {_table(model)} ({columns}) FROM STDIN") as copy:
+            statement = f"COPY {_table(model)} ({columns}) FROM STDIN"
+            with connection.wrap_database_errors, cursor.copy(statement) as copy:  # Django wraps the call alone
                 for row in rows:
                     copy.write_row(row)
             return

@@ -44,3 +44,15 @@ def postgres_database(template: str = "template1") -> Iterator[str]:
     finally:
         with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def end_connections(url: str) -> int:
+    """End all connections to a database, as a restart of the server does; returns how many there were."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        ).fetchall()
+    return len(ended)

@@ -6,7 +6,9 @@ from uuid import uuid4
 
 import pytest
 from platform_of import platform, submit_alloys
-from servers import needs
+from servers import end_connections, needs
+
+from tests.philately.buckets import bucket_url, make
 
 COUNT, MANY = 24, 200
 WORKERS = ("parse", "relax-1", "relax-2", "place", "sweep")
@@ -56,8 +58,24 @@ def test_a_kill_of_each_worker_changes_nothing(tmp_path, undisturbed, count):
 )
 def test_servers_give_the_same_verdicts_as_the_embedded_defaults(tmp_path, postgres_url, undisturbed, broker):
     needs(**({"RabbitMQ": 5672} if broker.startswith("amqp") else {"Redis": 6379}))
-    prefix = f"test-{uuid4().hex[:8]}-"
+    prefix, bucket = f"test-{uuid4().hex[:8]}-", make(bucket_url())
 
-    result = _result(tmp_path, DATABASE_URL=postgres_url, BROKER_URL=broker, QUEUE_PREFIX=prefix)
+    result = _result(tmp_path, DATABASE_URL=postgres_url, BROKER_URL=broker, QUEUE_PREFIX=prefix, STORAGE_URL=bucket)
+
+    assert result == undisturbed(COUNT)
+    assert not (tmp_path / "data" / "files").exists()
+
+
+@pytest.mark.slow  # what becomes of one connection is seen in every run, by tests/philately/test_postgres.py
+def test_connections_to_the_database_that_end_in_the_middle_change_nothing(tmp_path, postgres_url, undisturbed):
+    with platform(tmp_path, DATABASE_URL=postgres_url, STORAGE_URL=make(bucket_url())) as running:
+        submit_alloys(running, tmp_path, COUNT)
+        running.start()
+        for state, number in (("received", 1), ("relaxed", 1), ("placed", 4), ("placed", 10)):
+            running.wait_for(state, number)
+            assert end_connections(postgres_url) > 0
+        running.wait_until_final(420)
+        assert running.stop() == 0
+        result = running.driver("result")
 
     assert result == undisturbed(COUNT)

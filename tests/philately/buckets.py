@@ -1,11 +1,13 @@
 """Buckets on a server that speaks S3, which runs in this process."""
 
 from functools import cache
+from pathlib import Path
 from uuid import uuid4
 
 from moto.server import ThreadedMotoServer
 
 from philately.storage.address import storage_of
+from philately.storage.s3 import S3Store
 
 
 @cache
@@ -20,6 +22,13 @@ def endpoint() -> str:
 def bucket_url(prefix: str = "platform/files") -> str:
     """Of a bucket that is not there yet."""
     return f"s3://key:secret@test-{uuid4().hex[:12]}/{prefix}?endpoint_url={endpoint()}&region=us-east-1"
+
+
+def make(url: str) -> str:
+    """Make the bucket of an address; returns the address."""
+    entry, _ = storage_of(url, Path())
+    S3Store(**entry["OPTIONS"]).make_bucket()
+    return url
 
 
 def use(settings, url: str) -> None:
