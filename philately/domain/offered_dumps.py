@@ -31,7 +31,7 @@ def publish(season: Season, folder: Path, manifest: dict[str, Any], hold: Hold) 
         with transaction.atomic():
             hold.confirm()
             Dump.objects.filter(pk=new.pk).update(files=sizes, whole_at=Now())
-    except BaseException:
+    except Exception:
         files.delete_below(new.stored_in)
         raise
     remove_superseded(season)

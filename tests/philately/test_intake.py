@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from contextlib import contextmanager
+from copy import copy
 from datetime import timedelta
 
 import ase.io
@@ -19,14 +20,15 @@ from django.utils import timezone
 from driving import cif, read_all, submit, zipped
 from facts import Killed, before_statement, bells, kill, let_expire
 
-from philately.domain.files import DamagedShard, list_name, put_bytes, read_shard
+from philately.domain.files import DamagedShard, list_name, open_stored, put_bytes, read_shard
 from philately.domain.intake import Method, UploadRefused, accept_upload, read_batches
 from philately.domain.locks import LockLost, lock
-from philately.domain.shards import ChangedShard
+from philately.domain.shards import ChangedShard, Shelf, read_list, write_list
 from philately.models import Batch, Candidate, CandidateDetail, Lock, Season, Shard
 from philately.states import BatchState, CandidateState
 from philately.storage import storage
 from validation.crystal import Crystal
+from validation.uploads import structures_of
 
 TEXTS = {"a.cif": "data_a\n_cell_length_a 1\n", "b.cif": "data_b\n_cell_length_a 2\n"}
 
@@ -352,6 +354,50 @@ def test_a_shard_that_was_released_is_never_stored_otherwise(half_released, sett
 
     assert read_shard(Shard.objects.get()) == before
     assert half_released.candidates.count() == 1
+
+
+def test_a_worker_that_wakes_up_late_and_cuts_otherwise_spoils_no_shard(participant, settings):
+    settings.SHARD_SIZE = 1
+    batch = submit(participant, {**TEXTS, "c.cif": "data_c\n_cell_length_a 3\n"})
+    batch.refresh_from_db()
+    with _killed_before_shard(1):
+        read_batches(participant.season_id)
+    before = {name: _bytes_of(name) for name in storage().names_below("shards")}
+    settings.SHARD_SIZE = 2  # another machine's, whose worker had the lock before and was asleep
+    late = Shelf(batch, {})
+    with open_stored(batch.stored_as) as stream:
+        for found in structures_of(stream, batch.file_name):
+            late.add(found)
+            if late.is_full:
+                late.close()
+    late.close()
+    write_list(batch, late.stored)
+    settings.SHARD_SIZE = 1
+
+    assert {name: _bytes_of(name) for name in before if not name.endswith(".json")} == {
+        name: data for name, data in before.items() if not name.endswith(".json")
+    }
+    with pytest.raises(ChangedShard):
+        read_batches(participant.season_id)
+    read_batches(participant.season_id)
+    assert _is_whole(batch)
+
+
+def _bytes_of(name):
+    with open_stored(name) as file:
+        return file.read()
+
+
+def test_a_list_of_shards_that_another_batch_left_under_this_number_counts_for_nothing(half_released):
+    """As after an older database was restored: numbers are given again, and files of then are there still."""
+    stored = read_list(half_released, {})
+    other = copy(half_released)
+    other.sha256 = "0" * 64
+    write_list(other, stored)
+
+    assert read_list(half_released, {}) is None
+    read_batches(half_released.season_id)
+    assert _is_whole(half_released)
 
 
 def test_each_shard_that_is_released_gives_a_batch_its_attempts_back(half_released, settings):
