@@ -360,3 +360,12 @@ class AcceptedJudgeAdmin(ReadOnly):
 @admin.register(models.Lock)
 class LockAdmin(ReadOnly):
     list_display = ("name", "token", "until")
+
+
+@admin.register(models.Dump)
+class DumpAdmin(ReadOnly):
+    """The newest whole one of a season is offered."""
+
+    list_display = ("id", "season", "stored_in", "begun_at", "whole_at")
+    list_select_related = ("season",)
+    ordering = ("-id",)

@@ -36,7 +36,7 @@ def backend() -> int:
 
 
 _OTHERS = (
-    "SELECT pid{} FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
     "AND backend_type = 'client backend'"
 )
 
@@ -44,16 +44,19 @@ _OTHERS = (
 def others() -> int:
     """How many connections there are to this database, without the one that asks."""
     with psycopg.connect(URL) as own:
-        return len(own.execute(_OTHERS.format("")).fetchall())
+        return len(own.execute(f"SELECT pid {_OTHERS}").fetchall())
 
 
 def end_all() -> int:
-    """What a restart of the server does to this database's connections; says to how many."""
+    """What a restart of the server does to this database's connections; says to how many. They are gone then, and
+    whoever is quick has others."""
     with psycopg.connect(URL, autocommit=True) as own:
-        ended = len(own.execute(_OTHERS.format(", pg_terminate_backend(pid)")).fetchall())
-    while others():
-        threading.Event().wait(0.01)
-    return ended
+        ended = [pid for pid, _ in own.execute(f"SELECT pid, pg_terminate_backend(pid) {_OTHERS}").fetchall()]
+        for _ in range(3000):
+            if not own.execute("SELECT 1 FROM pg_stat_activity WHERE pid = ANY(%s)", [ended]).fetchone():
+                return len(ended)
+            threading.Event().wait(0.01)
+    raise AssertionError("connections did not end")
 
 
 def given_back() -> dict[str, object]:

@@ -10,7 +10,7 @@ from buckets import bucket_url, use
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
-from driving import cif, first_texts, ordered_alloy, run_all, submit
+from driving import cif, first_texts, ordered_alloy, run_all, submit, zipped
 from facts import let_expire
 from tus_requests import Programme
 
@@ -126,3 +126,19 @@ class TestWhileTheServerIsAway:
         assert (answer.status_code, answer["Retry-After"]) == (503, "10")
         assert "try again" in answer.content.decode()
         assert not participant.batches.exists()
+
+    def test_the_last_part_of_an_upload_can_be_sent_again(self, season, participant, settings, impatient):
+        programme = Programme(participant.user, season.slug)
+        data = zipped(TEXTS)
+        path = programme.begin(len(data))
+        there = settings.STORAGES["default"]
+        use(settings, NOBODY)
+        answer = programme.patch(path, 0, data)
+        assert (answer.status_code, answer["Retry-After"]) == (503, "10")
+
+        settings.STORAGES = {**settings.STORAGES, "default": there}
+        offset = int(programme.head(path)["Upload-Offset"])
+        assert programme.patch(path, offset, data[offset:]).status_code == 204
+
+        with storage().open(participant.batches.get().stored_as) as file:
+            assert file.read() == data
