@@ -71,7 +71,7 @@ def reach(timeout_s: float) -> None:
             file.write(b"reached")
         return
     with app.connection_for_write(connect_timeout=timeout_s) as connection:
-        connection.connect()
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=timeout_s)
 
 
 def ring(task: str, key: int, *, queue: str, times: int = 1) -> None:

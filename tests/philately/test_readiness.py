@@ -126,6 +126,7 @@ def test_a_broker_that_is_gone_degrades_and_its_address_is_not_told(asked, monke
 
     assert (status, found["status"]) == (200, "degraded")
     assert not found["checks"]["broker"]["ok"]
+    assert found["checks"]["broker"]["problem"] == "does not answer (OperationalError)"
     told = json.dumps(found)
     assert "127.0.0.1" not in told
     assert "hush" not in told

@@ -124,6 +124,7 @@ def test_the_help_says_what_the_exit_status_means(capsys):
         ("x_seconds", -90.0, "-1.5 min"),
         ("x_bytes", 2.5e9, "2.5 GB"),
         ("x", 1234567.0, "1,234,567"),
+        ("x_paused", 1.0, "yes"),
     ],
 )
 def test_figures_read_as_people_read_them(name, figure, reads):

@@ -95,6 +95,8 @@ def shown(sample: Sample) -> str:
         return _time(sample.value)
     if sample.name.endswith("_bytes"):
         return f"{sample.value / 1e9:.1f} GB"
+    if sample.name.endswith(("_up", "_paused")):
+        return "yes" if sample.value else "no"
     if sample.name.endswith("_ratio"):
         return f"{sample.value:.0%}"
     return f"{sample.value:,.0f}"
