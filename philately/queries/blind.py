@@ -25,7 +25,7 @@ from validation.placing import Verdict
 # Which of these it is depends on the hull, or on auditors, who are asked by what the hull says.
 CLASSES = frozenset({Verdict.STABLE, Verdict.METASTABLE, Verdict.UNSTABLE, Verdict.HELD})
 _MATCHES = frozenset({Verdict.DUPLICATE, Verdict.REFINED})
-_MAX_SYSTEMS = 2000  # that one query names; what is beyond them goes without distances
+_SYSTEMS_A_QUERY = 2000
 
 
 def shown_as(outcome: str) -> str:
@@ -62,27 +62,30 @@ def finds_of(run: Run | None, members: Collection[int]) -> QuerySet[Placement]:
 class ReleaseHull:
     """The hull of a run's release as far as some formulas can ask, with the energies that were published."""
 
-    store: HullStore
+    store: HullStore | None  # none without a run
     formulas: dict[int, str]  # by the number of an entry
-    systems: frozenset[str]
 
     @classmethod
     def for_formulas(cls, run: Run | None, formulas: Iterable[str]) -> Self:
-        """One query."""
-        systems: set[str] = set()
-        for formula in formulas:
-            if formula and len(systems) < _MAX_SYSTEMS:
-                systems |= subsystems(Formula.parse(formula).elements)
-        store = HullStore("" if run is None else str(run.scale_id))
-        published = Phase.objects.filter(run=run, chemical_system__in=systems, release_phase__isnull=False)
+        """One query for every 2,000 chemical systems within those of the formulas."""
+        if run is None:
+            return cls(None, {})
+        within = (subsystems(Formula.parse(formula).elements) for formula in formulas if formula)
+        systems = sorted(set[str]().union(*within))
+        store = HullStore(str(run.scale_id))
+        published = Phase.objects.filter(run=run, release_phase__isnull=False)
         names = ("number", "release_phase__formula", "release_phase__energy_per_atom")
-        rows = list(published.values_list(*names)) if run is not None and systems else []
-        store.insert_arrays(EntryArrays.of(Entry(number, Formula.parse(text), energy) for number, text, energy in rows))
-        return cls(store, {number: text for number, text, _ in rows}, frozenset(systems))
+        texts: dict[int, str] = {}
+        for start in range(0, len(systems), _SYSTEMS_A_QUERY):
+            some = published.filter(chemical_system__in=systems[start : start + _SYSTEMS_A_QUERY])
+            rows = list(some.values_list(*names))
+            entries = (Entry(number, Formula.parse(text), energy) for number, text, energy in rows)
+            store.insert_arrays(EntryArrays.of(entries))
+            texts |= {number: text for number, text, _ in rows}
+        return cls(store, texts)
 
     def position(self, formula: str, energy_per_atom: float | None) -> Position | None:
-        """Of an energy in eV/atom; None where there is none, or the formula was not among those asked for."""
-        if energy_per_atom is None or not formula:
+        """Of an energy in eV/atom at one of the formulas; None where there is no energy, or no run to ask."""
+        if energy_per_atom is None or not formula or self.store is None:
             return None
-        parsed = Formula.parse(formula)
-        return self.store.position(parsed, energy_per_atom) if parsed.chemical_system in self.systems else None
+        return self.store.position(Formula.parse(formula), energy_per_atom)

@@ -9,15 +9,17 @@ from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from driving import cif, ordered_alloy, place_all, read_all, relax_all, run_all, submit, zipped
+from driving import cif, ordered_alloy, place_all, read_all, relax_all, run_all, season_on, submit, zipped
 from facts import add_candidate
 
 from philately import queries
 from philately.domain import dry_runs, place
 from philately.domain.dry_reading import carry_out
 from philately.domain.intake import Method
-from philately.models import HullPoint, Phase, Placement, Run, Season
+from philately.domain.seasons import join
+from philately.models import HullPoint, Phase, Placement, Run, Season, User
 from philately.states import Role, Visibility
+from tests.releases import write_emt_release
 from validation.placing import Verdict
 
 
@@ -274,6 +276,25 @@ def test_a_page_of_a_blind_batch_takes_as_many_queries_for_more_structures(
 
     with django_assert_max_num_queries(len(few)):
         client.get(reverse("batch", args=[three.pk]))
+
+
+def test_an_element_that_the_release_lacks_leaves_distances_undefined(db, settings, tmp_path):
+    settings.MEDIA_ROOT = tmp_path / "files"
+    release = write_emt_release(tmp_path / "cu.parquet", ("Cu",))
+    season = season_on(release, slug="gap", name="Gap", visibility=Visibility.BLIND)
+    ann = join(season, User.objects.create_user("ann"))
+    batch = submit(ann, {"mixed.cif": alloy("Cu", "Pt", 3.7), "alone.cif": alloy("Pt", "Ag", 3.9)})
+    read_all(season)
+    relax_all(season)
+    waiting = queries.table_of(queries.view_of(season, ann.user), batch).rows
+    place_all(season)
+    placed = queries.table_of(queries.view_of(season, ann.user), batch).rows
+
+    for rows in (waiting, placed):
+        assert [row.missing for row in rows] == [("Pt",), ("Ag", "Pt")]
+        assert {row.e_above_hull for row in rows} == {None}
+    assert {row.outcome for row in placed} == {"undefined"}
+    assert "no reference for Pt" in placed[0].sentence
 
 
 def test_without_a_run_there_are_no_distances(blind, ann):
