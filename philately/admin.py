@@ -359,7 +359,14 @@ class AcceptedJudgeAdmin(ReadOnly):
 
 @admin.register(models.Lock)
 class LockAdmin(ReadOnly):
-    list_display = ("name", "token", "until")
+    list_display = ("name", "token", "until", "deaths")
+
+
+@admin.register(models.Bell)
+class BellAdmin(ReadOnly):
+    """Work that nobody has taken up yet."""
+
+    list_display = ("name", "mark", "since", "rung", "told_at")
 
 
 @admin.register(models.Dump)

@@ -198,7 +198,8 @@ def _bells_for_parsers(season: Season) -> Iterator[_Bell]:
         yield _Bell("intake", "parse", [season.pk], _standing_of_batches(season) if idle else "")
     reading = Shard.objects.filter(batch__season=season, lease_until__gte=Now())
     if (shards := shards_waiting(season)) and not reading.exists():
-        yield _Bell("parse", "parse", shards[:_SHARDS_RUNG_FOR], f"{len(shards)} from {shards[0]}" if idle else "")
+        n = _SHARDS_RUNG_FOR if is_free(f"intake:{season.pk}") else 1  # an only worker is at both, and bells pile up
+        yield _Bell("parse", "parse", shards[:n], f"{len(shards)} from {shards[0]}" if idle else "")
     if is_free(f"twins:{season.pk}") and (first := twins.first_due(season)) is not None:
         yield _Bell("settle", "parse", [season.pk], str(first) if idle else "")
     if dumps.due(season) and is_free(f"dump:{season.pk}"):
