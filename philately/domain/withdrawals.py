@@ -67,10 +67,12 @@ def ask(candidates: QuerySet[Candidate], *, by: User, reason: str = "") -> int:
     return len(wanted)
 
 
-def end_release(batch: Batch, *, by: User) -> int:
+def end_release(batch: Batch, *, by: User, reason: str = "") -> int:
     """What of a batch is not in the queue yet will never be: from now on it is as large as what was released of it.
     Says how many structures that leaves out. Raises WithdrawalRefused."""
-    _refuse_strangers(Candidate.objects.filter(batch=batch), by)
+    candidates = Candidate.objects.filter(batch=batch)
+    _refuse_strangers(candidates, by)
+    _refuse_unexplained(candidates, by, reason)
     with transaction.atomic():
         current = Batch.objects.select_for_update().get(pk=batch.pk)
         if current.state != BatchState.UPLOADED or not current.n_released or current.n_counted is None:
@@ -84,8 +86,8 @@ def end_release(batch: Batch, *, by: User) -> int:
 
 def _write_down(standing: QuerySet[Candidate], wanted: Sequence[tuple[int, int]], by: User, reason: str) -> None:
     """One entry a season, locked so that it is not frozen meanwhile. Raises WithdrawalRefused."""
-    if wanted and not reason.strip() and standing.exclude(batch__owner__user=by.pk).exists():
-        raise WithdrawalRefused("say why: not all of these are yours, and their owners are told")
+    if wanted:
+        _refuse_unexplained(standing, by, reason)
     for season in Season.objects.select_for_update().filter(pk__in={key for _, key in wanted}).order_by("pk"):
         if season.frozen_at is not None:
             raise WithdrawalRefused(f"{season} ended on {season.frozen_at:%Y-%m-%d}, and stays as it is")
@@ -95,6 +97,11 @@ def _write_down(standing: QuerySet[Candidate], wanted: Sequence[tuple[int, int]]
         about = About(season=season, batch=batches[0] if len(batches) == 1 else None, candidate=only)
         told = {"candidates": mine[:_TOLD], "count": len(mine)}
         record(Deed.WITHDRAW, about, by=by, reason=reason, parameters=told)
+
+
+def _refuse_unexplained(candidates: QuerySet[Candidate], by: User, reason: str) -> None:
+    if not reason.strip() and candidates.exclude(batch__owner__user=by.pk).exists():
+        raise WithdrawalRefused("say why: not all of these are yours, and their owners are told")
 
 
 def _refuse_strangers(candidates: QuerySet[Candidate], by: User) -> None:

@@ -11,11 +11,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from philately import queries
-from philately.domain.withdrawals import ask, end_release
+from philately.domain.withdrawals import WithdrawalRefused, ask, end_release
 from philately.models import Batch, Candidate, User
 from philately.pages.candidates import find_candidate
 from philately.pages.seasons import common
 from philately.states import CandidateState
+from philately.templatetags.show import sentence
 
 
 class WithdrawForm(forms.Form):
@@ -23,7 +24,7 @@ class WithdrawForm(forms.Form):
         label="Reason",
         max_length=500,
         required=False,
-        help_text="optional; shown beside what is withdrawn",
+        help_text="optional for what is your own; shown beside what is withdrawn",
         widget=forms.TextInput(attrs={"class": "form-control"}),
     )
 
@@ -57,11 +58,16 @@ def _withdraw(
     standing = candidates.filter(withdrawal=None).exclude(state=CandidateState.WITHDRAWN)
     form = WithdrawForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        if isinstance(view_of, Batch):
-            end_release(view_of, by=request.user)
-        asked = ask(candidates, by=request.user, reason=form.cleaned_data["reason"])
-        messages.info(request, _told(asked))
-        return redirect(back)
+        reason = form.cleaned_data["reason"]
+        try:
+            if isinstance(view_of, Batch):
+                end_release(view_of, by=request.user, reason=reason)
+            asked = ask(candidates, by=request.user, reason=reason)
+        except WithdrawalRefused as refusal:
+            form.add_error("reason", sentence(str(refusal)))
+        else:
+            messages.info(request, _told(asked))
+            return redirect(back)
     season = view_of.season
     shown = {"form": form, "what": what, "back": back, "n_standing": standing.count()}
     return render(request, "batches/withdraw.html", {**common(queries.view_of(season, request.user)), **shown})

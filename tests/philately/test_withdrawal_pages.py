@@ -170,3 +170,17 @@ def test_what_is_withdrawn_is_submitted_and_no_longer_valid(season, participant,
 
     assert (standing.points, standing.submitted, standing.valid, standing.unique) == (0, 1, 0, 0)
     assert Candidate.objects.get(pk=find.pk).state == CandidateState.WITHDRAWN
+
+
+def test_an_organiser_says_why_and_a_frozen_season_refuses_on_the_page(ann, season, judged, join_as):
+    placed = _named(judged, "Cu3Au.cif")
+    url = reverse("candidate-withdraw", args=[placed.pk])
+    olga = _as(join_as, "olga", Role.ORGANISER)
+
+    assert "Say why" in _text(olga.post(url, {"reason": ""}))
+    assert not Withdrawal.objects.exists()
+    type(season).objects.update(frozen_at="2027-01-01T00:00Z")
+    for client in (ann, olga):
+        assert "stays as it is" in _text(client.post(url, {"reason": "a slip"}))
+    assert not Withdrawal.objects.exists()
+    assert "nothing of it changes any more" in _text(ann.get(reverse("season", args=[season.slug])))
