@@ -97,7 +97,8 @@ class DumpRefused(Exception):
 def dump_season(season: Season, out: Path, *, wait_s: float = 600.0) -> dict[str, Any]:
     """Write the season's official run into the folder ``out``, replacing an older dump; returns the manifest.
 
-    The sequencer waits meanwhile, so that rows and hull belong together. Raises DumpRefused.
+    The sequencer waits meanwhile, so that rows and hull belong together. Raises DumpRefused, and OSError where there is
+    no room; then the older one stays.
     """
     if season.official_run is None:
         raise DumpRefused(f"the season {season} has no official run")
@@ -113,6 +114,9 @@ def dump_season(season: Season, out: Path, *, wait_s: float = 600.0) -> dict[str
             hold.confirm()
         except LockLost as lost:
             raise DumpRefused("writing took so long that the sequencer went on meanwhile; try again later") from lost
+        except OSError:
+            shutil.rmtree(fresh, ignore_errors=True)  # a disk that is full is not to stay so for half a dump
+            raise
         _put(fresh, out)
     return manifest
 

@@ -1,8 +1,10 @@
 """Uploads and shards in storage."""
 
+import errno
 import gzip
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -30,12 +32,42 @@ def sha256_of(upload: Upload) -> str:
     return digest.hexdigest()
 
 
+class StorageFull(Exception):
+    """There is no room for more; the fault is ours, and the sender may go on when there is."""
+
+    def __init__(self) -> None:
+        super().__init__("our disk is full; what had come is kept, please go on in a while")
+
+
+@contextmanager
+def room() -> Iterator[None]:
+    """What finds no room in here raises StorageFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageFull from error
+        raise
+
+
 def save_upload(upload: Upload, sha256: str) -> str:
     """Store an upload under its hash; returns its name in the storage."""
     name = f"uploads/{sha256[:2]}/{sha256}"
-    if default_storage.exists(name) and default_storage.size(name) == upload.size:
+    if not default_storage.exists(name):
+        return _saved_whole(name, upload)
+    if default_storage.size(name) == upload.size:
         return name
     return default_storage.save(name, upload)  # beside what is there: an upload that broke off, or is still going on
+
+
+def _saved_whole(name: str, upload: Upload) -> str:
+    """What finds no room to its end does not stay: it would keep the disk full."""
+    try:
+        return default_storage.save(name, upload)
+    except OSError:
+        if default_storage.exists(name) and default_storage.size(name) < (upload.size or 0):
+            default_storage.delete(name)
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +81,13 @@ class Stored:
 
 
 def store(upload: Upload, *, folder: str = "") -> Stored:
-    """Hash and store an upload; in a folder of its own, where it is to go again without a look at others'."""
+    """Hash and store an upload; in a folder of its own, where it is to go again without a look at others'.
+
+    Raises StorageFull.
+    """
     sha256 = sha256_of(upload)
-    name = default_storage.save(f"{folder}/{sha256}", upload) if folder else save_upload(upload, sha256)
+    with room():
+        name = default_storage.save(f"{folder}/{sha256}", upload) if folder else save_upload(upload, sha256)
     return Stored(sha256, name, storable(upload.name or "upload")[-255:], upload.size or 0)
 
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from philately.broker import ring
+from philately.broker import declare_queues, ring
 from philately.domain import audits, dry_runs, dumps, opinions, resumable, twins, withdrawals
 from philately.domain.bells import ring_relax
 from philately.domain.files import chunks
@@ -31,6 +31,7 @@ _BACK_TO = {
 
 def sweep() -> None:
     """One round. Any number of sweepers may run: each step is conditional on the state that it leaves."""
+    declare_queues()
     _take_from_the_dead()
     _set_aside_shards()
     _try_again()

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.http import http_date
 from django.views.decorators.csrf import csrf_exempt
 
-from philately.domain import resumable, staging
+from philately.domain import files, resumable, staging
 from philately.domain.intake import Method, refuse_closed
 from philately.domain.quotas import limits_of
 from philately.domain.refusals import QuotaUsedUp, TooLarge, UploadRefused
@@ -254,6 +254,7 @@ _STATUS: dict[type[Exception], int] = {
     resumable.WrongChecksum: 460,
     resumable.SenderLost: 503,
     staging.Busy: 423,
+    files.StorageFull: 507,
 }
 
 

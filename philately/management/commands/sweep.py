@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from philately.domain.sweep import sweep
 
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         while not ended.is_set():
             try:
                 sweep()
-            except OperationalError as error:
+            except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer, the next round will: %s", error)
                 close_old_connections()
             ended.wait(options["every"])

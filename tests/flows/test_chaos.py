@@ -1,0 +1,266 @@
+"""Processes are killed, brokers and databases stopped, clocks moved, disks filled: nothing is lost, nothing is doubled.
+
+Each season here is compared to the bit with one that a single process did alone. Seconds until it went on are printed
+(pytest -s); docs/operations.md has a table of them.
+"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import requests
+from chaos import (
+    ELEMENTS,
+    WORKERS,
+    Clocks,
+    Disturbed,
+    assert_nothing_lost_or_doubled,
+    finished,
+    manage,
+    season,
+    small_disk,
+)
+from own_servers import HOST, Postgres, Proxy, Rabbit, Redis
+from platform_of import Platform, platform
+from servers import needs, postgres_database
+from test_resumed_uploads import create, offset_of, patch
+from web_server import WebServer, web_server
+
+from benchmark.season_crystals import archive
+
+FEW, MANY = 240, 10_000
+AWAY_S = 2.0
+N_KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """By the number of structures: what one process makes of the season, nobody else being there."""
+    known: dict[int, dict] = {}
+
+    def result(count: int) -> dict:
+        if count not in known:
+            with season(tmp_path_factory.mktemp("alone"), count, BROKER_URL="memory://") as undisturbed:
+                undisturbed.running.driver("alone", timeout_s=60 + count)
+                known[count] = undisturbed.running.driver("result", "storage", timeout_s=120 + count / 5)
+        return known[count]
+
+    return result
+
+
+@pytest.fixture
+def postgres():
+    server = Postgres()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def redis():
+    server = Redis()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def rabbit():
+    server = Rabbit()
+    yield server
+    server.remove()
+
+
+def judged(disturbed: Disturbed, expected: dict) -> None:
+    """To its end, and compared."""
+    assert_nothing_lost_or_doubled(finished(disturbed), expected, disturbed.count)
+    for what, seconds in disturbed.recoveries:
+        print(f"\n{disturbed.count} structures, {what}: {seconds:.1f} s", end="")
+
+
+def empty_messages(running: Platform) -> None:
+    """The filesystem broker's way of being flushed."""
+    for message in (Path(running.environment["DATA_DIR"]) / "broker" / "messages").glob("*"):
+        message.unlink(missing_ok=True)
+
+
+def test_killed_without_a_bell_and_with_clocks_that_jump_a_season_on_one_machine_comes_out_the_same(tmp_path, alone):
+    clocks = Clocks(tmp_path)
+    with season(tmp_path / "platform", FEW, **clocks.environment) as disturbed:
+        disturbed.running.start()
+        disturbed.wait_for_share(0.1)
+        clocks.move(-5, 7, -3, 2, 26)
+        disturbed.recovers("clocks moved by hours")
+        disturbed.kills(len(WORKERS), until_share=0.6)
+        empty_messages(disturbed.running)
+        clocks.move(9, -30, 1, -8, -26)
+        disturbed.recovers("messages of the filesystem broker removed")
+        judged(disturbed, alone(FEW))
+
+
+def test_a_database_and_a_broker_that_come_and_go_change_nothing(tmp_path, alone, postgres, redis):
+    with season(tmp_path, FEW, DATABASE_URL=postgres.url, BROKER_URL=redis.url) as disturbed:
+        disturbed.running.start()
+        disturbed.wait_for_share(0.1)
+        restart(disturbed, postgres, "fast")
+        disturbed.wait_for_share(0.3)
+        redis.flush()
+        disturbed.recovers("redis flushed")
+        disturbed.wait_for_share(0.5)
+        restart(disturbed, postgres, "immediate")
+        disturbed.wait_for_share(0.7)
+        away(disturbed, redis)
+        judged(disturbed, alone(FEW))
+
+
+def test_connections_to_rabbitmq_that_are_cut_change_nothing(tmp_path, alone):
+    needs(PostgreSQL=5432, RabbitMQ=5672)
+    proxy = Proxy(5672)
+    own = {"BROKER_URL": f"amqp://guest:guest@{HOST}:{proxy.port}//", "QUEUE_PREFIX": f"chaos-{uuid4().hex[:8]}-"}
+    with postgres_database() as url, season(tmp_path, FEW, DATABASE_URL=url, **own) as disturbed:
+        disturbed.running.start()
+        disturbed.wait_for_share(0.1)
+        proxy.cut()
+        time.sleep(AWAY_S)
+        proxy.let_through()
+        disturbed.recovers(f"rabbitmq out of reach for {AWAY_S:g} s")
+        judged(disturbed, alone(FEW))
+    proxy.remove()
+
+
+def restart(disturbed: Disturbed, postgres: Postgres, mode: str) -> None:
+    postgres.stop(mode)
+    time.sleep(AWAY_S / 2)
+    postgres.start()
+    disturbed.recovers(f"PostgreSQL restarted, {mode} shutdown")
+
+
+def away(disturbed: Disturbed, broker: Redis | Rabbit) -> None:
+    broker.stop()
+    time.sleep(AWAY_S)
+    broker.start()
+    disturbed.recovers(f"{broker.name} stopped for {AWAY_S:g} s, its messages gone")
+
+
+def hung(disturbed: Disturbed, broker: Redis | Rabbit) -> None:
+    with broker.hung():
+        time.sleep(AWAY_S)
+    disturbed.recovers(f"{broker.name} hung for {AWAY_S:g} s")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broker", ["rabbit", "redis"])
+def test_ten_thousand_structures_survive_everything(tmp_path, request, alone, postgres, broker):
+    server = request.getfixturevalue(broker)
+    own = {"DATABASE_URL": postgres.url, "BROKER_URL": server.url, "SHARD_SIZE": "250", "RELAX_CLAIM_ATOMS": "64"}
+    clocks = Clocks(tmp_path)
+    with season(tmp_path / "platform", MANY, seed=7, **own, **clocks.environment) as disturbed:
+        disturbed.running.start()
+        disturbed.kills(N_KILLS, until_share=0.4)
+        server.flush()
+        disturbed.recovers(f"{server.name} flushed")
+        disturbed.wait_for_share(0.5)
+        away(disturbed, server)
+        disturbed.wait_for_share(0.55)
+        hung(disturbed, server)
+        disturbed.wait_for_share(0.6)
+        for mode in ("fast", "immediate", "fast", "immediate"):
+            restart(disturbed, postgres, mode)
+            disturbed.wait_for_share(disturbed.done() / MANY + 0.03)
+        clocks.move(-5, 7, -3, 2, 26)
+        disturbed.recovers("clocks moved by hours")
+        judged(disturbed, alone(MANY))
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A server whose storage is on a small file system, and its unfinished uploads on another."""
+    data = tmp_path / "data"
+    try:
+        with (
+            small_disk(data / "files", 12 << 20),
+            small_disk(data / "staging", 48 << 20),
+            web_server(tmp_path) as server,
+        ):
+            yield server
+    except PermissionError as error:
+        told = f"no small file system can be mounted: {error}"
+        pytest.fail(told) if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip(told)
+
+
+def test_an_upload_that_finds_the_disk_full_goes_on_once_there_is_room(disk):
+    """The storage is a tmpfs that is full to the last megabytes."""
+    headers = {"Authorization": f"Bearer {disk.running.driver('key', 'ann')}", "Tus-Resumable": "1.0.0"}
+    data = os.urandom(6 << 20)
+    filler = Path(disk.running.environment["DATA_DIR"]) / "files" / "of-somebody-else"
+    filler.write_bytes(bytes(10 << 20))
+    address = create(disk, headers, len(data))
+
+    refused = patch(address, headers, 0, data)
+
+    assert refused.status_code == 507
+    assert "full" in refused.text
+    assert manage(disk.running, "audit_storage", "--older-than", "0").returncode == 0  # no half file was left
+    filler.unlink()
+    safe = offset_of(address, headers)
+    done = patch(address, headers, safe, data[safe:])
+    assert done.status_code == 204
+    assert "Upload-Result" in done.headers
+    assert manage(disk.running, "audit_storage", "--older-than", "0").returncode == 0
+
+
+def test_a_dump_that_finds_the_disk_full_leaves_the_old_one_and_nothing_else(tmp_path):
+    try:
+        with small_disk(tmp_path / "dumps", 2 << 20), platform(tmp_path, BROKER_URL="memory://") as running:
+            _dump_twice(running, tmp_path / "dumps")
+    except PermissionError as error:
+        told = f"no small file system can be mounted: {error}"
+        pytest.fail(told) if os.environ.get("REQUIRE_SERVICES") == "1" else pytest.skip(told)
+
+
+def _dump_twice(running: Platform, folder: Path) -> None:
+    running.driver("prepare", "morse", *ELEMENTS)
+    assert manage(running, "dump_dataset", str(folder / "alloys")).returncode == 0
+    before = {path.name: path.read_bytes() for path in (folder / "alloys").iterdir()}
+    room = shutil.disk_usage(folder).free
+    (folder / "filler").write_bytes(bytes(room - 4096))
+
+    full = manage(running, "dump_dataset", str(folder / "alloys"))
+
+    assert full.returncode != 0
+    assert "No space left" in full.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["alloys", "filler"]
+    assert {path.name: path.read_bytes() for path in (folder / "alloys").iterdir()} == before
+    (folder / "filler").unlink()
+    assert manage(running, "dump_dataset", str(folder / "alloys")).returncode == 0
+
+
+@pytest.mark.slow
+def test_an_upload_whose_server_is_killed_again_and_again_becomes_one_batch(tmp_path):
+    data = archive(3000, ELEMENTS)
+    with web_server(tmp_path) as server:
+        headers = {"Authorization": f"Bearer {server.running.driver('key', 'ann')}", "Tus-Resumable": "1.0.0"}
+        address = create(server, headers, len(data))
+        for number in range(1, 6):
+            safe = offset_of(address, headers)
+            with pytest.raises(requests.RequestException):
+                patch(address, headers, safe, _killing_at(server, data[safe : len(data) * number // 6]))
+            began = time.monotonic()
+            server.start()
+            print(f"\nweb server killed during an upload, answers again after {time.monotonic() - began:.1f} s", end="")
+        safe = offset_of(address, headers)
+        done = patch(address, headers, safe, data[safe:])
+        assert done.status_code == 204
+        server.running.driver("alone", timeout_s=600)
+        result = server.running.driver("result", "storage")
+
+    assert [row[0] for row in result["candidates"]] == list(range(1, 3001))
+
+
+def _killing_at(server: WebServer, data: bytes):
+    """The bytes, and when they are sent the server is killed."""
+    for at in range(0, len(data), 1 << 16):
+        yield data[at : at + (1 << 16)]
+    server.kill()
+    yield b"more"
