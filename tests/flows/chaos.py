@@ -1,5 +1,6 @@
 """A season that is disturbed while it runs: what is done to it, and how long it takes to go on."""
 
+import json
 import math
 import os
 import random
@@ -10,31 +11,56 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 from own_servers import wait_until
-from platform_of import ROOT, Platform, platform
+from platform_of import DRIVER, ROOT, Platform, platform
 
 from benchmark.season_crystals import archive
 
 WORKERS = ("parse", "relax-1", "relax-2", "place", "sweep")
 ELEMENTS = ("Ag", "Al", "Au", "Cu", "Mg", "Nb", "Pd", "Pt", "Ti", "Zr")  # few, so that much of it meets again
 FINAL = {"placed", "rejected", "parked"}  # what may become of these structures when nothing of ours is lost
-PATIENCE_S = 120.0
+MEMBERS = ("anna", "boris", "clara")
+PATIENCE_S = 45.0
+WAVE_S = 1.0  # about as long as an upload of some dozen structures is under way
 _STATES = "SELECT state, count(*) FROM philately_candidate GROUP BY state"
 
 
 @dataclass(slots=True)
 class Disturbed:
-    """A platform with a season of ``count`` structures under way, and what was done to it."""
+    """A platform with a season, what was handed in so far, and what was done to it."""
 
     running: Platform
-    count: int
+    obeying: subprocess.Popen[str]
     dice: random.Random
+    count: int = 0
     recoveries: list[tuple[str, float]] = field(default_factory=list)
+
+    def do(self, *deed: str) -> str:
+        """A deed of the driver, which stays the same process: starting one takes seconds."""
+        assert self.obeying.stdin is not None
+        assert self.obeying.stdout is not None
+        self.obeying.stdin.write(json.dumps(deed) + "\n")
+        self.obeying.stdin.flush()
+        told = self.obeying.stdout.readline()
+        assert told, f"{deed} failed, see above\n{self.running.last_lines()}"
+        return str(json.loads(told))
+
+    def submit(self, *counts: int) -> None:
+        """An upload each, of members in turn."""
+        for number in counts:
+            member = MEMBERS[self.count % len(MEMBERS)]
+            file = self.running.log.with_name(f"{self.count}.zip")
+            file.write_bytes(archive(number, ELEMENTS, spoilt=True, skip=self.count))
+            self.do("submit", str(file), member)
+            self.count += number
+
+    def result(self) -> dict:
+        return dict(json.loads(self.do("result", "storage")))
 
     def states(self) -> dict[str, int]:
         """How many candidates are in which state; nothing while the database does not answer."""
@@ -44,7 +70,7 @@ class Disturbed:
                 with psycopg.connect(url, connect_timeout=2) as connection:
                     return dict(connection.execute(_STATES).fetchall())
             file = Path(self.running.environment["DATA_DIR"]) / "db.sqlite3"
-            with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10) as connection:
+            with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as connection:
                 return dict(connection.execute(_STATES).fetchall())
         except (psycopg.OperationalError, sqlite3.OperationalError):
             return {}
@@ -52,31 +78,43 @@ class Disturbed:
     def done(self) -> int:
         return sum(number for state, number in self.states().items() if state in FINAL)
 
-    def wait_for_share(self, share: float) -> None:
-        """Until this share of the structures is done."""
-        wanted = math.ceil(share * self.count)
-        wait_until(lambda: self.done() >= wanted, self._patience(share), f"{wanted} of {self.count} done")
+    def wait_for(self, number: int) -> None:
+        """Until so many structures are done."""
+        patience_s = PATIENCE_S + number / 2  # two a second on the busiest of machines
+        try:
+            wait_until(lambda: self.done() >= number, patience_s, f"{number} of {self.count} done")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.states()}\n{self.running.last_lines()}") from None
 
-    def _patience(self, share: float) -> float:
-        return PATIENCE_S + share * self.count / 2  # two a second on the busiest of machines
+    def wait_for_share(self, share: float) -> None:
+        self.wait_for(math.ceil(share * self.count))
 
     def recovers(self, what: str) -> None:
         """Wait until it goes on after what was done, and remember how long that took."""
         began, before = time.monotonic(), self.done()
-        if before < self.count:
-            wait_until(lambda: self.done() > max(before, 0), PATIENCE_S, f"it goes on after: {what}")
+        assert before < self.count, f"all was over before: {what}"
+        self.wait_for(before + 1)
+        self.recoveries.append((what, time.monotonic() - began))
+
+    def wave(self, count: int, what: str, disturb: Callable[[], object]) -> None:
+        """Hand so many in, disturb their way at a moment drawn by chance, and wait until they are done."""
+        before = sum(self.states().values())
+        self.submit(count)
+        wait_until(lambda: sum(self.states().values()) > before, PATIENCE_S, "an upload is read")
+        time.sleep(self.dice.uniform(0.0, WAVE_S))
+        disturb()
+        began = time.monotonic()
+        self.wait_for(self.count)
         self.recoveries.append((what, time.monotonic() - began))
 
     def kill_one(self) -> None:
         """``kill -9`` a worker drawn by chance: all of it, or one of its processes."""
-        name = self.dice.choice(WORKERS)
-        pids = self.running.children(name)
+        pids = self.running.children(self.dice.choice(WORKERS))
         if pids and self.dice.random() < 0.5:
             pids = [self.dice.choice(pids)]
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.recoveries.append((f"kill of {name}", math.nan))
 
     def kills(self, count: int, *, until_share: float) -> None:
         """So many, spread over what is left up to this share."""
@@ -84,29 +122,34 @@ class Disturbed:
         for number in range(1, count + 1):
             self.wait_for_share(begins + (until_share - begins) * number / (count + 1))
             self.kill_one()
-        self.recovers(f"{count} kills")
-
-
-Fault = Callable[[Disturbed], None]
+            self.recovers("kill -9 of a worker")
 
 
 @contextmanager
-def season(folder: Path, count: int, *, seed: int = 1, **environment: str) -> Iterator[Disturbed]:
-    """A platform with two uploads of so many structures together; it is not started yet."""
-    with platform(folder, **{"OMP_NUM_THREADS": "1", **environment}) as running:
-        running.driver("prepare", "morse", *ELEMENTS)
-        for name, (skip, number) in {"anna": (0, count // 3), "boris": (count // 3, count - count // 3)}.items():
-            file = folder / f"{name}.zip"
-            file.write_bytes(archive(number, ELEMENTS, spoilt=True, skip=skip))
-            running.driver("submit", str(file), name)
-        yield Disturbed(running, count, random.Random(seed))
+def season(folder: Path, *, seed: int = 1, **environment: str) -> Iterator[Disturbed]:
+    """A platform with a season on the Morse potential; it is not started yet."""
+    with platform(folder, **environment) as running:
+        obeying = subprocess.Popen(
+            [sys.executable, str(DRIVER), "obey"],
+            env=running.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            disturbed = Disturbed(running, obeying, random.Random(seed))
+            disturbed.do("prepare", "morse", *ELEMENTS)
+            yield disturbed
+        finally:
+            obeying.kill()
+            obeying.wait()
 
 
 def finished(disturbed: Disturbed) -> dict:
     """Its result, once all is done and the platform has ended in good order; nothing may be left lying about."""
     disturbed.wait_for_share(1.0)
     assert disturbed.running.stop() == 0
-    return disturbed.running.driver("result", "storage", timeout_s=120 + disturbed.count / 5)
+    return disturbed.result()
 
 
 def assert_nothing_lost_or_doubled(result: dict, expected: dict, count: int) -> None:
@@ -121,18 +164,20 @@ def assert_nothing_lost_or_doubled(result: dict, expected: dict, count: int) -> 
 
 _CLOCKS = '''"""A clock of its own for each worker of this platform, moved while it runs: tests/flows/chaos.py."""
 
-import datetime
 import mmap
 import os
 import struct
 import sys
 import time
+from datetime import datetime, timezone
 
 _ROLES = ("parse@", "relax-1@", "relax-2@", "place@", "sweep")
 _command = " ".join(sys.orig_argv)
 _mine = next((number for number, role in enumerate(_ROLES) if role in _command), None)
 
 if _mine is not None:
+    import django.utils.timezone
+
     with open(os.environ["CLOCKS"], "rb") as _file:
         _shifts = mmap.mmap(_file.fileno(), 0, prot=mmap.PROT_READ)
     _time, _time_ns = time.time, time.time_ns
@@ -142,32 +187,12 @@ if _mine is not None:
 
     time.time = lambda: _time() + _shift()
     time.time_ns = lambda: _time_ns() + int(1e9 * _shift())
-
-    class _Kind(type(datetime.datetime)):
-        def __instancecheck__(cls, one):
-            return isinstance(one, _datetime)
-
-    _datetime = datetime.datetime
-
-    class datetime_(_datetime, metaclass=_Kind):
-        @classmethod
-        def now(cls, tz=None):
-            return _datetime.fromtimestamp(time.time(), tz)
-
-        @classmethod
-        def utcnow(cls):
-            return _datetime.fromtimestamp(time.time(), datetime.timezone.utc).replace(tzinfo=None)
-
-        @classmethod
-        def today(cls):
-            return cls.now()
-
-    datetime.datetime = datetime_
+    django.utils.timezone.now = lambda: datetime.fromtimestamp(time.time(), timezone.utc)
 '''
 
 
 class Clocks:
-    """Moves the clocks that Python shows to each worker, while they run; C code and other servers keep theirs."""
+    """Moves the clocks of each worker while they run: Python's ``time`` and what Django takes for now."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "clocks"

@@ -4,11 +4,14 @@ prepare [morse ELEMENT …]: migrate, build the emt release, or one of Morse's, 
 submit FILE USER: hand a file in.
 key USER: a new API key of the user; prints it as JSON.
 alone: do in this process what waits, one phase after the other.
+obey: the same deeds one after the other, each a line of JSON on stdin; answers with what it would have printed.
 wait STATE N SECONDS: until so many are in it; prints the states as JSON.
 result [storage]: everything that must not depend on workers, as JSON; fails where an audit of the hull finds a
     difference, or one of the storage anything that belongs to nothing.
 """
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -26,6 +29,7 @@ django.setup()
 
 from django.core.files.uploadedfile import SimpleUploadedFile  # noqa: E402
 from django.core.management import call_command  # noqa: E402
+from django.db import close_old_connections  # noqa: E402
 
 from philately.domain import parse, place, reading, relax  # noqa: E402
 from philately.domain.audits import audit  # noqa: E402
@@ -133,7 +137,20 @@ def result(*also: str) -> None:
     )
 
 
+def obey() -> None:
+    for line in sys.stdin:
+        close_old_connections()  # the database may have been away
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            do(*json.loads(line))
+        print(json.dumps(told.getvalue()), flush=True)
+
+
+DEEDS = {"prepare": prepare, "submit": submit, "key": key, "alone": alone, "obey": obey, "wait": wait, "result": result}
+
+
+def do(deed: str, *arguments: str) -> None:
+    DEEDS[deed](*arguments)
+
+
 if __name__ == "__main__":
-    deed, *arguments = sys.argv[1:]
-    deeds = {"prepare": prepare, "submit": submit, "key": key, "alone": alone, "wait": wait, "result": result}
-    deeds[deed](*arguments)
+    do(*sys.argv[1:])

@@ -7,6 +7,7 @@ Each season here is compared to the bit with one that a single process did alone
 import os
 import shutil
 import time
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +15,6 @@ import pytest
 import requests
 from chaos import (
     ELEMENTS,
-    WORKERS,
     Clocks,
     Disturbed,
     assert_nothing_lost_or_doubled,
@@ -31,22 +31,22 @@ from web_server import WebServer, web_server
 
 from benchmark.season_crystals import archive
 
-FEW, MANY = 240, 10_000
+WAVES, WAVE = 5, 48  # uploads, and structures in each
+MANY, UPLOADS = 10_000, (2000, 500, 7500)
 AWAY_S = 2.0
 N_KILLS = 20
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """By the number of structures: what one process makes of the season, nobody else being there."""
-    known: dict[int, dict] = {}
+    """By the uploads: what one process makes of the season, nobody else being there."""
 
-    def result(count: int) -> dict:
-        if count not in known:
-            with season(tmp_path_factory.mktemp("alone"), count, BROKER_URL="memory://") as undisturbed:
-                undisturbed.running.driver("alone", timeout_s=60 + count)
-                known[count] = undisturbed.running.driver("result", "storage", timeout_s=120 + count / 5)
-        return known[count]
+    @cache
+    def result(*uploads: int) -> dict:
+        with season(tmp_path_factory.mktemp("alone"), BROKER_URL="memory://") as undisturbed:
+            undisturbed.submit(*uploads)
+            undisturbed.do("alone")
+            return undisturbed.result()
 
     return result
 
@@ -87,66 +87,60 @@ def empty_messages(running: Platform) -> None:
 
 def test_killed_without_a_bell_and_with_clocks_that_jump_a_season_on_one_machine_comes_out_the_same(tmp_path, alone):
     clocks = Clocks(tmp_path)
-    with season(tmp_path / "platform", FEW, **clocks.environment) as disturbed:
+    with season(tmp_path / "platform", **clocks.environment) as disturbed:
         disturbed.running.start()
-        disturbed.wait_for_share(0.1)
-        clocks.move(-5, 7, -3, 2, 26)
-        disturbed.recovers("clocks moved by hours")
-        disturbed.kills(len(WORKERS), until_share=0.6)
-        empty_messages(disturbed.running)
-        clocks.move(9, -30, 1, -8, -26)
-        disturbed.recovers("messages of the filesystem broker removed")
-        judged(disturbed, alone(FEW))
+        disturbed.wave(WAVE, "clocks moved by hours", lambda: clocks.move(-5, 7, -3, 2, 26))
+        for _ in range(WAVES - 2):
+            disturbed.wave(WAVE, "kill -9 of a worker", disturbed.kill_one)
+        disturbed.wave(WAVE, "messages of the filesystem broker removed", lambda: empty_messages(disturbed.running))
+        judged(disturbed, alone(*[WAVE] * WAVES))
 
 
 def test_a_database_and_a_broker_that_come_and_go_change_nothing(tmp_path, alone, postgres, redis):
-    with season(tmp_path, FEW, DATABASE_URL=postgres.url, BROKER_URL=redis.url) as disturbed:
+    with season(tmp_path, DATABASE_URL=postgres.url, BROKER_URL=redis.url) as disturbed:
         disturbed.running.start()
-        disturbed.wait_for_share(0.1)
-        restart(disturbed, postgres, "fast")
-        disturbed.wait_for_share(0.3)
-        redis.flush()
-        disturbed.recovers("redis flushed")
-        disturbed.wait_for_share(0.5)
-        restart(disturbed, postgres, "immediate")
-        disturbed.wait_for_share(0.7)
-        away(disturbed, redis)
-        judged(disturbed, alone(FEW))
+        for mode in ("fast", "immediate"):
+            disturbed.wave(WAVE, f"PostgreSQL restarted, {mode} shutdown", lambda mode=mode: restart(postgres, mode))
+        disturbed.wave(WAVE, "redis flushed", redis.flush)
+        disturbed.wave(WAVE, f"redis stopped for {AWAY_S:g} s", lambda: away(redis))
+        disturbed.wave(WAVE, f"redis hung for {AWAY_S:g} s", lambda: hung(redis))
+        judged(disturbed, alone(*[WAVE] * WAVES))
 
 
 def test_connections_to_rabbitmq_that_are_cut_change_nothing(tmp_path, alone):
     needs(PostgreSQL=5432, RabbitMQ=5672)
     proxy = Proxy(5672)
     own = {"BROKER_URL": f"amqp://guest:guest@{HOST}:{proxy.port}//", "QUEUE_PREFIX": f"chaos-{uuid4().hex[:8]}-"}
-    with postgres_database() as url, season(tmp_path, FEW, DATABASE_URL=url, **own) as disturbed:
+    with postgres_database() as url, season(tmp_path, DATABASE_URL=url, **own) as disturbed:
         disturbed.running.start()
-        disturbed.wait_for_share(0.1)
-        proxy.cut()
-        time.sleep(AWAY_S)
-        proxy.let_through()
-        disturbed.recovers(f"rabbitmq out of reach for {AWAY_S:g} s")
-        judged(disturbed, alone(FEW))
+        disturbed.submit(*[WAVE] * (WAVES - 1))
+        disturbed.wave(WAVE, f"rabbitmq out of reach for {AWAY_S:g} s", lambda: cut(proxy))
+        judged(disturbed, alone(*[WAVE] * WAVES))
     proxy.remove()
 
 
-def restart(disturbed: Disturbed, postgres: Postgres, mode: str) -> None:
+def restart(postgres: Postgres, mode: str) -> None:
     postgres.stop(mode)
     time.sleep(AWAY_S / 2)
     postgres.start()
-    disturbed.recovers(f"PostgreSQL restarted, {mode} shutdown")
 
 
-def away(disturbed: Disturbed, broker: Redis | Rabbit) -> None:
+def away(broker: Redis | Rabbit) -> None:
+    """Stopped, it forgets its messages."""
     broker.stop()
     time.sleep(AWAY_S)
     broker.start()
-    disturbed.recovers(f"{broker.name} stopped for {AWAY_S:g} s, its messages gone")
 
 
-def hung(disturbed: Disturbed, broker: Redis | Rabbit) -> None:
+def hung(broker: Redis | Rabbit) -> None:
     with broker.hung():
         time.sleep(AWAY_S)
-    disturbed.recovers(f"{broker.name} hung for {AWAY_S:g} s")
+
+
+def cut(proxy: Proxy) -> None:
+    proxy.cut()
+    time.sleep(AWAY_S)
+    proxy.let_through()
 
 
 @pytest.mark.slow
@@ -155,22 +149,22 @@ def test_ten_thousand_structures_survive_everything(tmp_path, request, alone, po
     server = request.getfixturevalue(broker)
     own = {"DATABASE_URL": postgres.url, "BROKER_URL": server.url, "SHARD_SIZE": "250", "RELAX_CLAIM_ATOMS": "64"}
     clocks = Clocks(tmp_path)
-    with season(tmp_path / "platform", MANY, seed=7, **own, **clocks.environment) as disturbed:
+    with season(tmp_path / "platform", seed=7, **own, **clocks.environment) as disturbed:
+        disturbed.submit(*UPLOADS)
         disturbed.running.start()
         disturbed.kills(N_KILLS, until_share=0.4)
-        server.flush()
-        disturbed.recovers(f"{server.name} flushed")
-        disturbed.wait_for_share(0.5)
-        away(disturbed, server)
-        disturbed.wait_for_share(0.55)
-        hung(disturbed, server)
-        disturbed.wait_for_share(0.6)
-        for mode in ("fast", "immediate", "fast", "immediate"):
-            restart(disturbed, postgres, mode)
-            disturbed.wait_for_share(disturbed.done() / MANY + 0.03)
-        clocks.move(-5, 7, -3, 2, 26)
-        disturbed.recovers("clocks moved by hours")
-        judged(disturbed, alone(MANY))
+        for what, disturb in (
+            (f"{server.name} flushed", server.flush),
+            (f"{server.name} stopped for {AWAY_S:g} s", lambda: away(server)),
+            (f"{server.name} hung for {AWAY_S:g} s", lambda: hung(server)),
+            ("PostgreSQL restarted, fast shutdown", lambda: restart(postgres, "fast")),
+            ("PostgreSQL restarted, immediate shutdown", lambda: restart(postgres, "immediate")),
+            ("clocks moved by hours", lambda: clocks.move(-5, 7, -3, 2, 26)),
+        ):
+            disturb()
+            disturbed.recovers(what)
+            disturbed.wait_for(disturbed.done() + MANY // 20)
+        judged(disturbed, alone(*UPLOADS))
 
 
 @pytest.fixture

@@ -65,7 +65,9 @@ def test_forces_and_stresses_are_slopes_of_the_energy(evaluator, start):
             Crystal.of(start.lattice @ (np.eye(3) + sign * strain), start.frac_coords, start.numbers)
             for sign in (1, -1)
         ]
-        assert found.stresses[0, row, column] == pytest.approx(_slope(evaluator, ends) / start.volume, rel=SLOPE, abs=SLOPE)
+        assert found.stresses[0, row, column] == pytest.approx(
+            _slope(evaluator, ends) / start.volume, rel=SLOPE, abs=SLOPE
+        )
     assert (found.stresses[0] == found.stresses[0].T).all()
 
 
