@@ -25,7 +25,7 @@ WORKERS = ("parse", "relax-1", "relax-2", "place", "sweep")
 ELEMENTS = ("Ag", "Al", "Au", "Cu", "Mg", "Nb", "Pd", "Pt", "Ti", "Zr")  # few, so that much of it meets again
 FINAL = {"placed", "rejected", "parked"}  # what may become of these structures when nothing of ours is lost
 MEMBERS = ("anna", "boris", "clara")
-PATIENCE_S = 45.0
+PATIENCE_S = 90.0
 WAVE_S = 1.0  # about as long as an upload of some dozen structures is under way
 _STATES = "SELECT state, count(*) FROM philately_candidate GROUP BY state"
 

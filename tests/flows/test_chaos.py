@@ -87,7 +87,7 @@ def empty_messages(running: Platform) -> None:
 
 def test_killed_without_a_bell_and_with_clocks_that_jump_a_season_on_one_machine_comes_out_the_same(tmp_path, alone):
     clocks = Clocks(tmp_path)
-    with season(tmp_path / "platform", **clocks.environment) as disturbed:
+    with season(tmp_path / "platform", SWEEP_EVERY_S="2", **clocks.environment) as disturbed:
         disturbed.running.start()
         disturbed.wave(WAVE, "clocks moved by hours", lambda: clocks.move(-5, 7, -3, 2, 26))
         for _ in range(WAVES - 2):
