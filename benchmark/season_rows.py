@@ -97,7 +97,7 @@ def _insert(member: Membership, some: list[tuple[str, float]], dice: random.Rand
     rows = list(zip(candidates, facts, hashes, some, strict=True))
     cell = Crystal.of(4.0 * np.eye(3), _FCC, [29, 29, 79, 79]).pack()
     batch, scale = shards[0].batch_id, season.scale_id
-    found = (Stopped.CONVERGED.value, 40, 0.01, "", _PROVENANCE, now, "tP4", "AB_tP4")
+    found = (Stopped.CONVERGED.value, 40, 0.01, "", _PROVENANCE, now, "", "")
     waits = (CandidateState.RELAXED.value, "", "", 4, now, 0)
     bulk.insert(
         RelaxationFact,

@@ -176,7 +176,7 @@ def _torn_rows() -> Iterator[str]:
     read = Q(state__in=[CandidateState.CHECKED, CandidateState.PARSED, CandidateState.RELAXED, CandidateState.PLACED])
     without_detail = Candidate.objects.filter(~_there(CandidateDetail, candidate=OuterRef("pk")))
     yield from _found("candidates have no detail", without_detail)
-    without_geometry = Candidate.objects.filter(read, detail__geometry=None)
+    without_geometry = Candidate.objects.filter(read, detail__isnull=False, detail__geometry=None)
     yield from _found("candidates were read and have no geometry", without_geometry)
     alone = RelaxationFact.objects.filter(~_there(RelaxationGeometry, relaxation=OuterRef("pk")))
     yield from _found("relaxations have no geometry", alone)
