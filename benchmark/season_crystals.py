@@ -36,6 +36,7 @@ _cell_angle_beta 90
 _cell_angle_gamma 90
 _symmetry_space_group_name_H-M 'P 1'
 loop_
+_atom_site_label
 _atom_site_type_symbol
 _atom_site_fract_x
 _atom_site_fract_y
@@ -101,7 +102,8 @@ def _text(number: int, dice: np.random.Generator, elements: Sequence[str]) -> st
     a, b, c = side * dice.uniform(1 - _STRAIN, 1 + _STRAIN, 3)
     shaken = np.array(places) + dice.normal(0.0, _SHAKE / side, (len(places), 3))
     rows = zip((species[kind] for kind in order), shaken.tolist(), strict=True)
-    sites = "".join(f"{symbol} {x:.5f} {y:.5f} {z:.5f}\n" for symbol, (x, y, z) in rows)
+    lines = (f"{symbol}{n} {symbol} {x:.5f} {y:.5f} {z:.5f}\n" for n, (symbol, (x, y, z)) in enumerate(rows, start=1))
+    sites = "".join(lines)
     return _CIF.format(name=number, a=a, b=b, c=c) + sites
 
 
