@@ -24,6 +24,7 @@ BENCHMARKS = {
     "place": "benchmark.place",
     "read": "benchmark.read",
     "relax": "benchmark.relax",
+    "season": "benchmark.season",
 }  # imported only when asked for: some need Django
 SIZE_SUFFIX = re.compile(r"_(1e\d+)$")
 

@@ -35,11 +35,13 @@ def on_each(measured: Callable[[str, str | None], Figures], say: Callable[[str],
     return figures
 
 
-def in_a_process(module: str, *arguments: str, url: str | None) -> Figures:
+def in_a_process(module: str, *arguments: str, url: str | None, **environment: str) -> Figures:
     """The figures that ``python -m module`` prints as JSON, on a data folder of its own. Raises Failed."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         command = [sys.executable, "-m", module, *arguments]
-        child = subprocess.run(command, env=_environment(folder, url), stdout=subprocess.PIPE, text=True, check=False)
+        child = subprocess.run(
+            command, env={**_environment(folder, url), **environment}, stdout=subprocess.PIPE, text=True, check=False
+        )
     if child.returncode:
         raise Failed(f"{' '.join(command)} ended with {child.returncode}")
     found: Figures = json.loads(child.stdout)

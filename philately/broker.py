@@ -4,6 +4,7 @@ import logging
 import logging.config
 import os
 import tempfile
+from functools import cache
 
 from celery import Celery
 from celery.signals import setup_logging
@@ -74,6 +75,13 @@ def reach(timeout_s: float) -> None:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=timeout_s)
 
 
+@cache
+def _silence() -> tuple[type[Exception], ...]:
+    """What a broker that is away, or was meanwhile, makes a bell raise; each transport has errors of its own."""
+    connection = app.connection_for_write()
+    return OperationalError, OSError, *connection.connection_errors, *connection.channel_errors
+
+
 def ring(task: str, key: int, *, queue: str, times: int = 1) -> None:
     """Ring for a task once the transaction in hand is committed. A bell that cannot ring is rung by the sweeper."""
 
@@ -82,8 +90,19 @@ def ring(task: str, key: int, *, queue: str, times: int = 1) -> None:
             for _ in range(times):
                 app.send_task(f"philately.tasks.{task}", [key], queue=queue_name(queue), retry=False)
                 count("bells_rung", task)
-        except (OperationalError, OSError) as error:
+        except _silence() as error:
             count("bells_failed", task)
             log.warning("the broker does not answer, the sweeper will ring for %s(%s): %s", task, key, error)
 
     transaction.on_commit(send)
+
+
+def declare_queues() -> None:
+    """Say again which queues there are. Redis forgets them when it is flushed or restarted, and whoever rings believes
+    that it has said so already: its bells would reach nobody."""
+    try:
+        with app.producer_or_acquire() as producer:
+            for queue in app.conf.task_queues:
+                queue(producer.channel).declare()
+    except _silence() as error:
+        log.warning("the broker does not answer, the next round tells it its queues: %s", error)

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any
 
 import django
-from celery.signals import task_postrun, task_prerun, worker_process_shutdown, worker_shutting_down
+from celery.signals import task_postrun, task_prerun, worker_process_shutdown, worker_ready, worker_shutting_down
 
 from philately import logs
 from philately.broker import app, ring
 from philately.counted import count
+from philately.service.pools import end_when_a_child_dies
 
 django.setup()
 
@@ -33,6 +34,13 @@ _ending = multiprocessing.Event()  # made before the pool forks, so that its chi
 def _end(**kwargs: object) -> None:
     """A relaxation in hand gives back what it did not finish, the sequencer stops after the chunk in hand."""
     _ending.set()
+
+
+@worker_ready.connect
+def _watch(sender: Any, **kwargs: object) -> None:
+    """Brokers without an event loop get a pool that does not survive a child that is killed."""
+    if sender.hub is None:
+        end_when_a_child_dies(sender.controller.pool, _ending.is_set)
 
 
 @worker_process_shutdown.connect

@@ -1,10 +1,11 @@
-"""Releases that tests judge against: fcc metals, relaxed by ASE's EMT when a test run first needs them."""
+"""Releases that tests judge against: fcc metals, relaxed by ASE's EMT or by Morse when a test run first needs them."""
 
 import json
 from pathlib import Path
 
 from ase.build import bulk
 
+from benchmark.season_crystals import elements_release
 from hull.reference import Coverage, Release, write_release
 from validation.crystal import Crystal
 from validation.potentials import Judge, load_judge
@@ -54,4 +55,10 @@ def write_emt_release(path: Path, elements: tuple[str, ...] = EMT_ELEMENTS) -> P
 def write_second_release(path: Path, elements: tuple[str, ...] = EMT_ELEMENTS) -> Path:
     """On the scale of the second potential."""
     write_release(metals_release(load_judge("ase", SECOND_MODEL), elements, name="second elements"), path)
+    return path
+
+
+def write_morse_release(path: Path, elements: tuple[str, ...]) -> Path:
+    """On the scale of the potential that is made for tests."""
+    write_release(elements_release(load_judge("morse"), elements), path)
     return path

@@ -98,6 +98,11 @@ _REGISTERED: dict[str, dict[str, Expected]] = {
         "Au": Expected(4.056, 0.000),
         "Al": Expected(3.994, -0.005),
     },
+    "morse/": {
+        "NaCl": Expected(5.904, -1.663),
+        "CsCl": Expected(3.855, -2.520),
+        "Cu": Expected(4.244, -2.351),
+    },
 }
 
 # Lattice parameters at room temperature: CRC Handbook of Chemistry and Physics, 97th ed., section 12. Compounds first.

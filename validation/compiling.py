@@ -40,7 +40,7 @@ def compile_kernels() -> None:
 
 def compile_potentials() -> None:
     """What relaxing takes besides; it imports torch."""
-    from validation.judges import pairs, tensor_messages  # late: torch takes seconds, and most callers need none
+    from validation.judges import morse, pairs, tensor_messages  # late: torch takes seconds, and most callers need none
 
     logs, state = np.zeros((1, 3, 3)), fire.new_state(1)
     cell, places = 4.0 * np.eye(3), np.zeros((1, 3))
@@ -48,6 +48,7 @@ def compile_potentials() -> None:
     fire.step(np.array([0, 1]), np.ones((1, 3)), np.ones((1, 3, 3)), np.ones(1), fire.deformations(logs), *moved)
     pairs.half_pairs(cell, places, 5.0)
     tensor_messages.compile_kernels()
+    morse.compile_kernels()
 
 
 def _compare(crystal: Crystal) -> None:

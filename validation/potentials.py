@@ -16,9 +16,10 @@ _MODULES = {
     "chgnet": "validation.judges.chgnet",
     "emt": "validation.judges.emt",
     "matgl": "validation.judges.matgl",
+    "morse": "validation.judges.morse",
     "torchsim": "validation.judges.torchsim",
 }
-_WITHOUT_TORCH = {"emt"}
+_WITHOUT_TORCH = {"emt", "morse"}
 
 
 def judge_names() -> tuple[str, ...]:

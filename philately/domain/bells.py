@@ -1,5 +1,6 @@
 """How often to ring: a relax worker that found work rings for itself again, so more bells would only pile up."""
 
+import time
 from itertools import chain
 
 from django.conf import settings
@@ -33,3 +34,27 @@ def first_waiting(scale_id: int) -> tuple[int | None, int | None]:
         candidates.order_by("season", "arrival").values_list("pk", flat=True).first(),
         opinions.values_list("pk", flat=True).first(),
     )
+
+
+class SparingBell:
+    """Rings for the sequencer of each season that something became ready in, but only so often.
+
+    One bell a structure would be more than a broker on files hands over, and each costs the sequencer a look.
+    """
+
+    def __init__(self, *, every_s: float = 0.25) -> None:
+        self._every_s = every_s
+        self._ready: set[int] = set()
+        self._rung = 0.0
+
+    def ready(self, season_id: int) -> None:
+        self._ready.add(season_id)
+
+    def ring(self, *, now: bool = False) -> None:
+        """To be called again and again. now: however short ago the last one was."""
+        moment = time.monotonic()
+        if self._ready and (now or moment - self._rung >= self._every_s):
+            self._rung = moment
+            for season_id in sorted(self._ready):
+                ring("place", season_id, queue="place")
+            self._ready.clear()

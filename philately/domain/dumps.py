@@ -107,7 +107,7 @@ def dump_season(
     """Write the season's official run into the folder ``out``, replacing an older dump; returns the manifest.
 
     The sequencer waits meanwhile, so that rows and hull belong together. at_work: called again and again. Raises
-    DumpRefused.
+    DumpRefused, and OSError where there is no room; then the older one stays.
     """
     if season.official_run is None:
         raise DumpRefused(f"the season {season} has no official run")
@@ -123,6 +123,9 @@ def dump_season(
             hold.confirm()
         except LockLost as lost:
             raise DumpRefused("writing took so long that the sequencer went on meanwhile; try again later") from lost
+        except OSError:
+            shutil.rmtree(fresh, ignore_errors=True)  # a disk that is full is not to stay so for half a dump
+            raise
         _put(fresh, out)
     return manifest
 

@@ -1,10 +1,12 @@
 """Uploads and shards in storage."""
 
+import errno
 import gzip
 import hashlib
 import io
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
@@ -31,6 +33,24 @@ def sha256_of(upload: Upload) -> str:
     return digest.hexdigest()
 
 
+class StorageFull(Exception):
+    """There is no room for more; the fault is ours, and the sender may go on when there is."""
+
+    def __init__(self) -> None:
+        super().__init__("our disk is full; what had come is kept, please go on in a while")
+
+
+@contextmanager
+def room() -> Iterator[None]:
+    """What finds no room in here raises StorageFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageFull from error
+        raise
+
+
 def save_upload(upload: Upload, sha256: str) -> str:
     """Store an upload under its hash; returns its name in the storage. Whoever stores the same at the same moment
     stores the same bytes."""
@@ -51,12 +71,16 @@ class Stored:
 
 
 def store(upload: Upload, *, folder: str = "") -> Stored:
-    """Hash and store an upload; in a folder of its own, where it is to go again without a look at others'."""
+    """Hash and store an upload; in a folder of its own, where it is to go again without a look at others'.
+
+    Raises StorageFull.
+    """
     sha256 = sha256_of(upload)
-    if folder:
-        name = put(f"{folder}/{sha256}.{secrets.token_hex(8)}", cast(BinaryIO, upload))
-    else:
-        name = save_upload(upload, sha256)
+    with room():
+        if folder:
+            name = put(f"{folder}/{sha256}.{secrets.token_hex(8)}", cast(BinaryIO, upload))
+        else:
+            name = save_upload(upload, sha256)
     return Stored(sha256, name, storable(upload.name or "upload")[-255:], upload.size or 0)
 
 

@@ -76,6 +76,9 @@ class Queue(ABC, Generic[RowT]):
     def held(self, token: str) -> set[int]:
         """Keys of the rows that carry the token."""
 
+    def ring(self, *, now: bool = False) -> None:
+        """For whoever goes on with what was committed; now, or when it was not done a moment ago."""
+
     @abstractmethod
     def give_back(self, keys: Collection[int], token: str) -> None:
         """They wait again, and no attempt counts."""
@@ -216,6 +219,12 @@ class InHand:
             except Exception as error:
                 log.exception("relaxing %s failed", row, extra=_ids(row))
                 held.fail(row.pk, error)
+        self.ring()
+
+    def ring(self, *, now: bool = False) -> None:
+        """For whoever goes on with what ended: so often, and at last once more with ``now``."""
+        for held in self._queues:
+            held.queue.ring(now=now)
 
     def rest(self) -> None:
         """Ask for no more for a moment."""
@@ -238,6 +247,7 @@ class InHand:
         for end in ended:
             number, key = _place_of(end.key)
             self._queues[number].end(key, end, self._provenance)
+        self.ring()
 
     def _keep_leases(self) -> None:
         """What another worker took meanwhile is dropped."""

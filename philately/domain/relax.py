@@ -8,8 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F, QuerySet
 
-from philately.broker import ring
 from philately.domain import judges, relaxations
+from philately.domain.bells import SparingBell
 from philately.domain.in_hand import InHand, Queue
 from philately.domain.opinions import OpinionQueue
 from philately.domain.transitions import claim, fail, move, renew
@@ -32,6 +32,14 @@ def relax_some(scale_id: int, *, stop: Callable[[], bool] = lambda: False) -> bo
     if not is_waited_for(scale_id):
         return False
     in_hand = in_hand_on(scale_id)
+    try:
+        _relax_in_turn(scale_id, in_hand, stop)
+    finally:
+        in_hand.ring(now=True)
+    return True
+
+
+def _relax_in_turn(scale_id: int, in_hand: InHand, stop: Callable[[], bool]) -> None:
     began = time.monotonic()
     while not stop():
         if in_hand.hungry:
@@ -46,7 +54,6 @@ def relax_some(scale_id: int, *, stop: Callable[[], bool] = lambda: False) -> bo
     in_hand.give_back()
     told = (*in_hand.ended, n_left, time.monotonic() - began)
     log.info("%s structures are relaxed, %s failed, %s given back, in %.0f s", *told)
-    return True
 
 
 def in_hand_on(scale_id: int) -> InHand:
@@ -82,6 +89,10 @@ class CandidateQueue(Queue[Candidate]):
         self._scale_id = scale_id
         self._n_helpings = 0
         self._last_season = 0
+        self._bell = SparingBell()
+
+    def ring(self, *, now: bool = False) -> None:
+        self._bell.ring(now=now)
 
     def waiting(self) -> QuerySet[Candidate]:
         return Candidate.objects.filter(season__scale_id=self._scale_id, state=CandidateState.PARSED)
@@ -123,7 +134,7 @@ class CandidateQueue(Queue[Candidate]):
     def commit(self, row: Candidate, fact: RelaxationFact) -> None:
         """By the rules of its season."""
         relaxations.commit(row, fact)
-        ring("place", row.season_id, queue="place")
+        self._bell.ready(row.season_id)
 
     def fail(self, row: Candidate, error: Exception, token: str) -> None:
         fail(row, Stage.RELAX, error, token=token)

@@ -96,12 +96,13 @@ def append(
 
     An empty part of a finished upload changes nothing: the sender did not hear that it was finished.
 
-    Raises WrongOffset, BeyondLength, WrongChecksum, Gone, staging.Busy, UploadRefused where it is refused at last, and
-    SenderLost from the chunks; what had come by then is kept, unless a checksum was to be compared.
+    Raises WrongOffset, BeyondLength, WrongChecksum, Gone, staging.Busy, UploadRefused where it is refused at last,
+    files.StorageFull, and SenderLost from the chunks; what had come by then is kept, unless a checksum was to be
+    compared.
     """
     if upload.finished_at is not None and offset == upload.length and not next(chunks, b""):
         return upload
-    with _held(upload) as (current, file):
+    with files.room(), _held(upload) as (current, file):
         if offset != current.offset:
             raise WrongOffset(current.offset)
         back_pressure.refuse_full_disk(current.length - offset)

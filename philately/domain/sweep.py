@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Count, Q, Sum
 from django.db.models.functions import Now
 
-from philately.broker import ring
+from philately.broker import declare_queues, ring
 from philately.counted import count
 from philately.domain import (
     audits,
@@ -65,6 +65,7 @@ def sweep() -> None:
     """One round. Any number of sweepers may run: each step is conditional on the state that it leaves. One that fails
     keeps none of the others from being done."""
     for step in (
+        declare_queues,
         *(_take_from_the_dead, _set_aside_shards, forgotten.sweep, _try_again, _set_aside_what_blocks, _close_rounds),
         *(opinions.sweep, _ring, dry_runs.sweep, resumable.sweep, tidying.tidy_when_due, tallies.swept),
     ):

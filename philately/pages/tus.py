@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.http import http_date
 from django.views.decorators.csrf import csrf_exempt
 
-from philately.domain import limits, resumable, staging
+from philately.domain import files, limits, resumable, staging
 from philately.domain.intake import Method, refuse_closed
 from philately.domain.quotas import limits_of
 from philately.domain.refusals import Overloaded, QuotaUsedUp, TooLarge, UploadRefused
@@ -259,6 +259,7 @@ _STATUS: dict[type[Exception], int] = {
     resumable.WrongChecksum: 460,
     resumable.SenderLost: 503,
     staging.Busy: 423,
+    files.StorageFull: 507,
 }
 
 

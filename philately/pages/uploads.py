@@ -13,6 +13,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
 from philately.domain import back_pressure, dry_runs, limits, quotas
+from philately.domain.files import StorageFull
 from philately.domain.intake import Method, accept_upload, refuse_closed
 from philately.domain.refusals import Overloaded, QuotaUsedUp, TooLarge, UploadRefused
 from philately.domain.seasons import join
@@ -99,7 +100,7 @@ def _upload(request: HttpRequest, view: View) -> HttpResponse:
             return _accept(view, request, form)
         except Overloaded:
             raise
-        except UploadRefused as refusal:
+        except (UploadRefused, StorageFull) as refusal:
             form.add_error("file", sentence(str(refusal)))
     return render(request, "seasons/upload.html", {**common(view), "form": form, **_limits(view.season, request)})
 

@@ -1,12 +1,17 @@
 """A season's life from outside pytest's database: ``python tests/flows/driver.py DEED …`` in a platform's environment.
 
-prepare: migrate, build the emt release, open a season.
+prepare [morse ELEMENT …]: migrate, build the emt release, or one of Morse's, open a season.
 submit FILE USER: hand a file in.
 key USER: a new API key of the user; prints it as JSON.
+alone: do in this process what waits, one phase after the other.
+obey: the same deeds one after the other, each a line of JSON on stdin; answers with what it would have printed.
 wait STATE N SECONDS: until so many are in it; prints the states as JSON.
-result: everything that must not depend on workers, as JSON; fails where an audit of the hull finds a difference.
+result [storage]: everything that must not depend on workers, as JSON; fails where an audit of the hull finds a
+    difference, or one of the storage anything that belongs to nothing.
 """
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -24,12 +29,15 @@ django.setup()
 
 from django.core.files.uploadedfile import SimpleUploadedFile  # noqa: E402
 from django.core.management import call_command  # noqa: E402
+from django.db import close_old_connections  # noqa: E402
 
+from philately.domain import parse, place, reading, relax  # noqa: E402
 from philately.domain.audits import audit  # noqa: E402
-from philately.domain.intake import Method, accept_upload  # noqa: E402
+from philately.domain.intake import Method, accept_upload, read_batches  # noqa: E402
 from philately.domain.keys import make_key  # noqa: E402
 from philately.domain.releases import import_release  # noqa: E402
 from philately.domain.seasons import SeasonPlan, join, open_season  # noqa: E402
+from philately.domain.storage_checks import audit_storage  # noqa: E402
 from philately.models import (  # noqa: E402
     Candidate,
     HullPoint,
@@ -39,17 +47,21 @@ from philately.models import (  # noqa: E402
     RelaxationFact,
     ScoreEntry,
     Season,
+    Shard,
     User,
 )
 from philately.states import FINAL  # noqa: E402
 
 
-def prepare() -> None:
-    from tests.releases import write_emt_release  # late: the other deeds need no relaxation
+def prepare(judge: str = "emt", *elements: str) -> None:
+    from tests.releases import write_emt_release, write_morse_release  # late: the other deeds need no relaxation
 
     call_command("migrate", verbosity=0)
-    path = Path(tempfile.mkdtemp()) / "emt-elements.parquet"
-    write_emt_release(path)
+    path = Path(tempfile.mkdtemp()) / f"{judge}-elements.parquet"
+    if judge == "morse":
+        write_morse_release(path, elements)
+    else:
+        write_emt_release(path)
     release, _ = import_release(path)
     open_season(SeasonPlan(slug="alloys", name="Alloys", release=release))
 
@@ -66,6 +78,17 @@ def key(user: str) -> None:
     print(json.dumps(make_key(User.objects.get_or_create(username=user)[0], "a flow")))
 
 
+def alone() -> None:
+    season = Season.objects.get()
+    read_batches(season.pk)
+    for shard in Shard.objects.filter(state="waiting").order_by("pk"):
+        parse.parse_shard(shard.pk)
+    reading.leave()
+    while relax.relax_some(season.scale_id):
+        pass
+    place.place_waiting(season.pk)
+
+
 def wait(state: str, at_least: str, seconds: str) -> None:
     """Until so many candidates are in a state, or everything is final; with the state ``final`` only the latter."""
     until = time.monotonic() + float(seconds)
@@ -80,9 +103,12 @@ def wait(state: str, at_least: str, seconds: str) -> None:
     sys.exit(f"not there after {seconds} s: {dict(states)}")
 
 
-def result() -> None:
+def result(*also: str) -> None:
     run = Season.objects.get().official_run
     assert not audit(run).sentences
+    if "storage" in also:
+        found = audit_storage(older_than_s=0, checksums=True)
+        assert not found.sentences, found.sentences
     candidates = Candidate.objects.order_by("arrival").values_list(
         "arrival", "state", "reason", "formula", "content_hash", "twin_of__arrival", "detail__file"
     )
@@ -111,6 +137,20 @@ def result() -> None:
     )
 
 
+def obey() -> None:
+    for line in sys.stdin:
+        close_old_connections()  # the database may have been away
+        with contextlib.redirect_stdout(io.StringIO()) as told:
+            do(*json.loads(line))
+        print(json.dumps(told.getvalue()), flush=True)
+
+
+DEEDS = {"prepare": prepare, "submit": submit, "key": key, "alone": alone, "obey": obey, "wait": wait, "result": result}
+
+
+def do(deed: str, *arguments: str) -> None:
+    DEEDS[deed](*arguments)
+
+
 if __name__ == "__main__":
-    deed, *arguments = sys.argv[1:]
-    {"prepare": prepare, "submit": submit, "key": key, "wait": wait, "result": result}[deed](*arguments)
+    do(*sys.argv[1:])

@@ -56,12 +56,12 @@ from validation import fire
 from validation.compiling import compile_potentials
 from validation.crystal import Crystal
 from validation.flight import relax_batch
-from validation.judges import pairs, tensor_messages
-from validation.potentials import matgl_judge
+from validation.judges import morse, pairs, tensor_messages
+from validation.potentials import load_judge, matgl_judge
 from validation.rules import RelaxationSettings
 
 def compiled():
-    kernels = [item for module in (fire, pairs, tensor_messages) for item in vars(module).values()]
+    kernels = [item for module in (fire, morse, pairs, tensor_messages) for item in vars(module).values()]
     return {kernel.__name__: len(kernel.signatures) for kernel in kernels if hasattr(kernel, "signatures")}
 
 assert not any(compiled().values()), "something compiles at import"
@@ -71,6 +71,7 @@ judge = matgl_judge(Potential(TensorNet(element_types=("Na", "Cl"), units=16, is
 salt = Crystal.of(4.0 * np.eye(3), [[0, 0, 0], [0.5, 0.5, 0.4]], [11, 17])
 ended = list(relax_batch([(0, salt), (1, salt)], judge, RelaxationSettings(fmax_ev_per_ang=0.0, max_steps=3)))
 assert [end.relaxation.steps for end in ended] == [3, 3]
+list(relax_batch([(0, salt), (1, salt)], load_judge("morse"), RelaxationSettings(max_steps=3)))
 assert compiled() == before, (before, compiled())
 """
 
