@@ -32,7 +32,7 @@ class Advisories(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.hangs.is_set():
-            time.sleep(20)
+            time.sleep(60)
             return
         known = {"vulns": [ADVISORY]} if asked["package"]["name"] == "bad" else {}
         body = json.dumps(known).encode()
@@ -62,7 +62,7 @@ def audit(folder, address, *, pinned=PINNED, ignored="", time_limit_s=30):
     command = [sys.executable, str(ROOT / ".ci" / "audit.py"), "--time-limit", str(time_limit_s)]
     command += ["--requirements", str(folder / "requirements.txt"), "--ignored", str(folder / "ignored")]
     command += ["--vulnerability-service", "osv", "--osv-url", address, "--cache-dir", str(folder / "cache")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_known_vulnerability_of_a_pinned_dependency_fails_and_is_named(service, tmp_path):
@@ -114,7 +114,7 @@ def test_a_service_that_hangs_is_waited_for_no_longer_than_told(service, tmp_pat
 
     assert done.returncode == 0
     assert "are not audited this time" in done.stdout
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 50
 
 
 def test_the_project_s_own_list_gives_a_reason_for_each():

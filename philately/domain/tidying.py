@@ -55,4 +55,7 @@ def _abandoned_dry_runs() -> Iterator[str]:
 
 
 def _is_old(name: str) -> bool:
-    return default_storage.get_modified_time(name) < timezone.now() - timedelta(seconds=_ABANDONED_S)
+    try:
+        return default_storage.get_modified_time(name) < timezone.now() - timedelta(seconds=_ABANDONED_S)
+    except FileNotFoundError:  # another sweeper removed it
+        return False

@@ -86,6 +86,11 @@ class S3Store(S3Storage):  # type: ignore[misc]
         with _faults(name):
             return int(self._client.head_object(Bucket=self.bucket_name, Key=self._key(name))["ContentLength"])
 
+    def get_modified_time(self, name: str) -> datetime:
+        with _faults(name):
+            changed: datetime = super().get_modified_time(name)
+        return changed
+
     def delete(self, name: str) -> None:
         with _faults(name):
             super().delete(name)

@@ -15,7 +15,7 @@ from facts import let_expire
 from tus_requests import Programme
 
 from philately import queries
-from philately.domain import dry_reading, dry_runs, intake
+from philately.domain import dry_reading, dry_runs, intake, tidying
 from philately.domain.dumps import refresh
 from philately.models import Candidate, DryRun, Lock
 from philately.states import BatchState, CandidateState, DryRunState
@@ -77,6 +77,20 @@ def test_an_upload_in_parts_and_a_dry_run_go_through_it(season, participant):
     assert batch.stored_as == run.stored_as
     with storage().open(batch.stored_as) as file:
         assert file.read() == data
+
+
+def test_what_belongs_to_no_dry_run_is_removed_when_it_is_old(season, participant, monkeypatch):
+    run = dry_runs.accept_dry_run(participant, SimpleUploadedFile("a.cif", b"data_x"), intake.Method("x"), consent=True)
+    storage().put("dry-runs/left", io.BytesIO(b"x"))
+
+    tidying.tidy()
+    assert set(storage().names_below("dry-runs")) == {run.stored_as, "dry-runs/left"}
+    monkeypatch.setattr(tidying, "_ABANDONED_S", -60.0)
+    tidying.tidy()
+
+    assert storage().names_below("dry-runs") == [run.stored_as]
+    with pytest.raises(FileNotFoundError):
+        default_storage.get_modified_time("dry-runs/left")
 
 
 @pytest.fixture

@@ -63,8 +63,8 @@ def test_a_forked_child_speaks_through_a_connection_of_its_own(told):
 
 def test_the_web_s_statements_locks_and_idle_transactions_are_bounded(told):
     bounded = told["bounded"]
-    assert bounded["statement_timeout"] == bounded["idle_in_transaction_session_timeout"] == "200ms"
-    assert bounded["lock_timeout"] == "100ms"
+    assert bounded["statement_timeout"] == bounded["idle_in_transaction_session_timeout"] == "1s"
+    assert bounded["lock_timeout"] == "500ms"
     assert "statement timeout" in bounded["sleep"]
 
 
