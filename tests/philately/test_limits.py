@@ -11,6 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from driving import first_texts, submit, zipped
+from redis import Redis
 
 from philately.domain import limits
 from philately.domain.dumps import dump_season
@@ -43,11 +44,14 @@ def at_most(settings):
 
 @pytest.fixture
 def redis(settings):
+    """A shared cache of our own in a database of a server that others use, too."""
     needs(Redis=6379)
-    settings.CACHES = {
-        **settings.CACHES,
-        "default": cache_at("redis://127.0.0.1:6379/11", prefix=f"test-{uuid4().hex}"),
-    }
+    address, prefix = "redis://127.0.0.1:6379/11", f"test-{uuid4().hex}"
+    settings.CACHES = {**settings.CACHES, "default": cache_at(address, prefix=prefix)}
+    yield
+    with Redis.from_url(address) as server:
+        for key in server.scan_iter(match=f"{prefix}:*"):
+            server.delete(key)
 
 
 def passes(name: str, who: str) -> bool:
