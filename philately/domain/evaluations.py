@@ -40,6 +40,7 @@ from validation.rules import Rules
 
 _TOLD = 1000  # keys in an entry of the audit log
 _DELETED = 2000  # rows a transaction
+_PHASES_DELETED = 20_000  # of a run at most: each is looked for in all points and log entries
 
 # Rules that decide in phase 3. The others decided before, and what they decided is a fact.
 OF_PLACEMENT = frozenset(
@@ -214,20 +215,28 @@ def _lock_or_refusal() -> Iterator[None]:
         raise EvaluationRefused("another process went on with it, because this one was stopped for long") from lost
 
 
-def discard(run: Run, *, by: User | None = None) -> None:
-    """Delete all rows of a run that is not official, such as a preview. Stopped in between it is of no use any more,
-    and the same call goes on. Raises EvaluationRefused."""
+def discard(run: Run, *, by: User | None = None) -> bool:
+    """Delete a run that is not official, such as a preview; nobody can go on with it from the first moment. Stopped in
+    between, the same call goes on. Raises EvaluationRefused.
+
+    False where so many phases would have to be looked for in tables without an index that they stay, with the run,
+    which is marked.
+    """
     with _own(run), transaction.atomic():
         _refuse_if_official(run)
         if run.discarded_at is None:
             record(Deed.DISCARD_RUN, About(season=run.season), by=by, parameters={"run": run.number})
             Run.objects.filter(pk=run.pk).update(discarded_at=Now())
-    for rows in (ScoreEntry, LogEntry, Placement, HullPoint, Phase):
+    for rows in (ScoreEntry, LogEntry, Placement, HullPoint):
         _delete_all(rows, run)
+    if Phase.objects.filter(run=run)[_PHASES_DELETED:].exists():
+        return False
+    _delete_all(Phase, run)
     with transaction.atomic():
         for few in (RunExclusion, RunAuditor, HullAudit):
             few.objects.filter(run=run).delete()
         Run.objects.filter(pk=run.pk).delete()
+    return True
 
 
 def _delete_all(model: Any, run: Run) -> None:

@@ -13,12 +13,20 @@ from facts import Killed, add_batch, add_candidate, before_statement, kill, rows
 from stories import STORY, alloy
 
 from hull.entries import Formula
-from philately.domain import exports, place
+from philately.domain import evaluations, exports, place
 from philately.domain.audit_log import Deed, record
 from philately.domain.audits import audit
 from philately.domain.closing import close, freeze, reopen
 from philately.domain.decisions import decide
-from philately.domain.evaluations import Plan, changed_rules, evaluate, make_official, open_evaluation
+from philately.domain.evaluations import (
+    EvaluationRefused,
+    Plan,
+    changed_rules,
+    discard,
+    evaluate,
+    make_official,
+    open_evaluation,
+)
 from philately.domain.organisers import DeedRefused
 from philately.domain.own_limits import change
 from philately.domain.place import place_waiting
@@ -28,7 +36,7 @@ from philately.domain.reruns import Selection, rerun
 from philately.domain.rounds import close as close_round
 from philately.domain.seasons import join
 from philately.domain.withdrawals import WithdrawalRefused, ask
-from philately.models import AuditEntry, Candidate, Membership, Phase, Round, Run, ScoreEntry, User
+from philately.models import AuditEntry, Candidate, Lock, Membership, Phase, Round, Run, ScoreEntry, User
 from philately.queries import latest_dump
 from philately.states import BatchState, CandidateState, Role
 from validation.crystal import Crystal
@@ -280,6 +288,38 @@ class TestPreview:
         assert AuditEntry.objects.filter(deed="discard_run", by=olga).exists()
         with pytest.raises(CommandError, match="official"):
             call_command("new_run", season.slug, discard=1)
+
+    def test_killed_before_any_statement_a_preview_is_of_no_use_and_the_next_attempt_deletes_it(self, season, story):
+        before = Phase.objects.count(), ScoreEntry.objects.count()
+        official = _run(season)
+        run = open_evaluation(season, Plan(release=official.release, rules=changed_rules(official, {})))
+        evaluate(run)
+        place._warm = None
+        statement, survived = 0, False
+        while not survived:
+            statement += 5
+            try:
+                with before_statement(statement, kill):
+                    discard(run)
+                survived = True
+            except Killed:
+                Lock.objects.update(token="", until=None)
+                if Run.objects.filter(pk=run.pk, discarded_at__isnull=False).exists():
+                    with pytest.raises(EvaluationRefused, match="preview"):
+                        make_official(run)
+        assert statement > 10
+        assert (Phase.objects.count(), ScoreEntry.objects.count(), Run.objects.count()) == (*before, 1)
+
+    def test_of_a_large_one_the_phases_stay_and_the_run_is_marked(self, season, story, monkeypatch):
+        monkeypatch.setattr(evaluations, "_PHASES_DELETED", 5)
+        official = _run(season)
+        run = open_evaluation(season, Plan(release=official.release, rules=changed_rules(official, {})))
+        evaluate(run)
+
+        assert not discard(run)
+
+        run.refresh_from_db()
+        assert run.discarded_at and run.phases.exists() and not run.placements.exists()
 
 
 class TestExport:

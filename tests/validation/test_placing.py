@@ -245,6 +245,31 @@ def test_a_much_lower_element_is_held_outside_hull_and_points(fold: Fold) -> Non
     assert compound.position.e_above_hull_on_arrival == pytest.approx(-0.5)
 
 
+def test_a_held_structure_that_is_admitted_is_placed_on_the_hull_of_that_moment(fold: Fold) -> None:
+    held = fold.place(_arrival(1, -1.05, formula="Na"))
+    fold.place(_arrival(2, -2.0, member=BEN))
+    (kept,) = [phase for phase in fold.memory.phases[Formula.parse("Na")] if phase.number == held.phase]
+
+    outcome = fold.admit(kept, _arrival(1, -1.05, formula="Na"))
+
+    assert outcome.verdict is Verdict.STABLE
+    assert [(item.kind, item.phase) for item in outcome.log][:2] == [(Change.ACCEPTED, 4), (Change.STABLE, 4)]
+    assert (Change.DETHRONED, 1) in [(item.kind, item.phase) for item in outcome.log]
+    awarded = fold.award(_arrival(1, -1.05, formula="Na"), outcome)
+    assert [(award.member, award.reason) for award in awarded] == [(ANN, PointsFor.UNIQUE), (ANN, PointsFor.STABLE)]
+    assert set(fold.hull.stable_entries()) == {2, 3, 4, 5}
+
+
+def test_a_held_refinement_that_is_not_lower_any_more_changes_nothing_when_it_is_admitted(fold: Fold) -> None:
+    fold.place(_arrival(1, -2.0))
+    (kept,) = fold.memory.phases[Formula.parse("ClNa")]
+
+    outcome = fold.admit(kept, _arrival(2, -1.995))
+
+    assert (outcome.verdict, outcome.log, outcome.points) == (Verdict.DUPLICATE, (), ())
+    assert _energy_of(fold, 4) == pytest.approx(-2.0)
+
+
 def test_what_repeats_a_held_structure_is_its_duplicate_and_never_refines_it(fold: Fold) -> None:
     held = fold.place(_arrival(1, -1.05, formula="Na"))
 

@@ -95,3 +95,49 @@ def test_a_ledger_that_read_its_awards_back_goes_on_as_the_one_that_made_them(le
     assert read_back.metastable == ledger.metastable
     assert read_back.on_hull == ledger.on_hull
     assert read_back.first_of_system == ledger.first_of_system
+
+
+def test_a_close_ends_what_is_provisional_and_pays_for_what_is_on_the_hull(ledger: Ledger) -> None:
+    given = [
+        *ledger.for_stable(_find(1), first_of_system=True),
+        *ledger.for_stable(_find(2, formula="CsCl"), first_of_system=False),
+    ]
+
+    on_hull = ledger.for_close(_find(1), on_hull=True)
+    off_hull = ledger.for_close(_find(2, formula="CsCl"), on_hull=False)
+
+    assert _summary(on_hull)[2:] == [(PointsFor.PAID, 10.0), (PointsFor.PAID_FIRST, 5.0)]
+    assert _summary(off_hull) == [(PointsFor.SETTLED, -10.0)]
+    assert sum(award.points for award in (*given, *on_hull, *off_hull) if award.provisional) == 0
+    assert not any(award.provisional for award in on_hull[2:])
+    assert ledger.for_close(_find(1), on_hull=True) == []
+
+
+def test_what_was_paid_is_not_dethroned_and_its_formula_earns_nothing_more_for_the_hull(ledger: Ledger) -> None:
+    ledger.for_stable(_find(1), first_of_system=False)
+    ledger.for_close(_find(1), on_hull=True)
+
+    assert ledger.for_dethroned(_find(1)) == ledger.for_still_metastable(_find(1)) == ledger.for_return(_find(1)) == []
+    assert ledger.for_stable(_find(2), first_of_system=False) == []
+    assert _summary(ledger.for_metastable(_find(2))) == [(PointsFor.METASTABLE, 3.0)]
+    assert _summary(ledger.for_stable(_find(3, member=BEN), first_of_system=False)) == [(PointsFor.STABLE, 10.0)]
+
+
+def test_what_was_paid_is_taken_back_by_a_withdrawal_and_may_be_earned_again(ledger: Ledger) -> None:
+    given = [*ledger.for_stable(_find(1), first_of_system=True), *ledger.for_close(_find(1), on_hull=True)]
+
+    taken = ledger.for_withdrawn(_find(1), [award.reason for award in given])
+
+    assert _summary(taken) == [(PointsFor.WITHDRAWN_PAID, -10.0), (PointsFor.WITHDRAWN_PAID_FIRST, -5.0)]
+    assert sum(award.points for award in (*given, *taken)) == 0
+    assert _summary(ledger.for_stable(_find(2), first_of_system=False)) == [(PointsFor.STABLE, 10.0)]
+
+
+def test_a_ledger_that_is_read_back_awards_as_the_one_that_wrote_it(ledger: Ledger) -> None:
+    finds = {award.phase: _find(award.phase) for award in ledger.for_stable(_find(1), first_of_system=True)}
+    entries = [*ledger.for_close(finds[1], on_hull=True)]
+    read = Ledger(Points())
+    for reason in (PointsFor.STABLE, PointsFor.FIRST_OF_SYSTEM, *(entry.reason for entry in entries)):
+        read.record(finds[1], reason)
+
+    assert read == ledger

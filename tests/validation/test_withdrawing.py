@@ -159,3 +159,21 @@ def test_what_a_find_was_given_is_taken_back_once_and_makes_room_for_others():
     assert ledger.for_withdrawn(find, [award.reason for award in (*given, *taken)]) == []
     assert [award.reason for award in ledger.for_unique(Find(1, 2, 2, "ClNa"))] == [PointsFor.UNIQUE]
     assert ledger.for_dethroned(find) == []
+
+
+def test_a_history_lets_in_what_was_held_once_and_takes_it_out_again():
+    history, plain = History(_release(), Rules()), History(_release(), Rules())
+    assert history.place(_arrival(1, -1.05, "Na")).verdict is Verdict.HELD
+    without = [str(point) for point in plain.fold.hull.points()]
+    assert [str(point) for point in history.fold.hull.points()] == without
+
+    for _ in range(2):
+        history.accept(1)
+    history.accept(99)
+
+    assert history.fold.hull.point(Formula.parse("Na")).lowest_energy == -1.05
+    assert history.place(_arrival(2, -1.049, "Na")).verdict is Verdict.DUPLICATE
+    for candidate in (1, 2):
+        history.withdraw(candidate)
+    history.accept(1)
+    assert [str(point) for point in history.fold.hull.points()] == without

@@ -64,8 +64,7 @@ class Command(EvaluationCommand):
             raise CommandError("--preview and --official contradict each other")
         try:
             if options["discard"] is not None:
-                discard(_numbered(season, options["discard"]), by=by)
-                self.stdout.write(f"run {options['discard']} is deleted")
+                self._discard(_numbered(season, options["discard"]), by)
                 return
             run = _resumed(season, options) if options["resume"] is not None else _opened(season, options)
             self.go_on(season, run, official=options["official"], by=by, reason=options["reason"])
@@ -77,11 +76,16 @@ class Command(EvaluationCommand):
     def _end_preview(self, run: Run, by: User | None) -> None:
         """A run that cannot be kept by mistake."""
         try:
-            discard(run, by=by)
+            self._discard(run, by)
         except KeyboardInterrupt:
             self.stderr.write(f"deleting run {run.number} stopped; go on with: new_run … --discard {run.number}")
             raise
-        self.stdout.write(f"that was a preview: run {run.number} is deleted, and nothing has changed")
+        self.stdout.write("that was a preview: nothing has changed")
+
+    def _discard(self, run: Run, by: User | None) -> None:
+        is_gone = discard(run, by=by)
+        kept = "is marked as of no use, and its verdicts are deleted; its phases are too many to delete"
+        self.stdout.write(f"run {run.number} {'is deleted' if is_gone else kept}")
 
 
 def _resumed(season: Season, options: dict[str, Any]) -> Run:
