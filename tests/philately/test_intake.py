@@ -127,7 +127,7 @@ def test_the_same_bytes_in_two_requests_at_once_are_one_batch(participant):
         if not arrived:
             arrived.append(_accept(participant, zipped(TEXTS)))
 
-    with before_statement(2, twice):  # after it looked for the same bytes, before it wrote
+    with before_statement(3, twice):  # after it looked for the same bytes, before it wrote
         batch, new = _accept(participant, zipped(TEXTS))
 
     assert (batch.pk, new) == (arrived[0][0].pk, False)
