@@ -158,7 +158,7 @@ def _fractions(cell: _Floats, positions: _Floats, start: int, end: int, frac: _F
         steepness[row] = math.sqrt(x * x + y * y + z * z)
         for atom in range(start, end):
             frac[atom, row] = positions[atom, 0] * x + positions[atom, 1] * y + positions[atom, 2] * z
-    return abs(volume)
+    return float(abs(volume))
 
 
 @numba.njit(cache=True, error_model="numpy")
