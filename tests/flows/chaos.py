@@ -1,7 +1,6 @@
 """A season that is disturbed while it runs: what is done to it, and how long it takes to go on."""
 
 import json
-import math
 import os
 import random
 import signal
@@ -86,16 +85,6 @@ class Disturbed:
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.states()}\n{self.running.last_lines()}") from None
 
-    def wait_for_share(self, share: float) -> None:
-        self.wait_for(math.ceil(share * self.count))
-
-    def recovers(self, what: str) -> None:
-        """Wait until it goes on after what was done, and remember how long that took."""
-        began, before = time.monotonic(), self.done()
-        assert before < self.count, f"all was over before: {what}"
-        self.wait_for(before + 1)
-        self.recoveries.append((what, time.monotonic() - began))
-
     def wave(self, count: int, what: str, disturb: Callable[[], object]) -> None:
         """Hand so many in, disturb their way at a moment drawn by chance, and wait until they are done."""
         before = sum(self.states().values())
@@ -115,14 +104,6 @@ class Disturbed:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-    def kills(self, count: int, *, until_share: float) -> None:
-        """So many, spread over what is left up to this share."""
-        begins = self.done() / self.count
-        for number in range(1, count + 1):
-            self.wait_for_share(begins + (until_share - begins) * number / (count + 1))
-            self.kill_one()
-            self.recovers("kill -9 of a worker")
 
 
 @contextmanager
@@ -147,7 +128,7 @@ def season(folder: Path, *, seed: int = 1, **environment: str) -> Iterator[Distu
 
 def finished(disturbed: Disturbed) -> dict:
     """Its result, once all is done and the platform has ended in good order; nothing may be left lying about."""
-    disturbed.wait_for_share(1.0)
+    disturbed.wait_for(disturbed.count)
     assert disturbed.running.stop() == 0
     return disturbed.result()
 

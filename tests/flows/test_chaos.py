@@ -33,7 +33,6 @@ from benchmark.season_crystals import archive
 
 WAVES, WAVE = 5, 48  # uploads, and structures in each
 MANY = int(os.environ.get("CHAOS_STRUCTURES", "10000"))
-UPLOADS = (MANY // 5, MANY // 20, MANY - MANY // 5 - MANY // 20)
 AWAY_S = 2.0
 N_KILLS = 20
 
@@ -151,21 +150,19 @@ def test_ten_thousand_structures_survive_everything(tmp_path, request, alone, po
     own = {"DATABASE_URL": postgres.url, "BROKER_URL": server.url, "SHARD_SIZE": "250", "RELAX_CLAIM_ATOMS": "64"}
     clocks = Clocks(tmp_path)
     with season(tmp_path / "platform", seed=7, **own, **clocks.environment) as disturbed:
-        disturbed.submit(*UPLOADS)
-        disturbed.running.start()
-        disturbed.kills(N_KILLS, until_share=0.4)
-        for what, disturb in (
+        faults = [
+            *[("kill -9 of a worker", disturbed.kill_one)] * N_KILLS,
             (f"{server.name} flushed", server.flush),
             (f"{server.name} stopped for {AWAY_S:g} s", lambda: away(server)),
             (f"{server.name} hung for {AWAY_S:g} s", lambda: hung(server)),
             ("PostgreSQL restarted, fast shutdown", lambda: restart(postgres, "fast")),
             ("PostgreSQL restarted, immediate shutdown", lambda: restart(postgres, "immediate")),
             ("clocks moved by hours", lambda: clocks.move(-5, 7, -3, 2, 26)),
-        ):
-            disturb()
-            disturbed.recovers(what)
-            disturbed.wait_for(disturbed.done() + MANY // 20)
-        judged(disturbed, alone(*UPLOADS))
+        ]
+        disturbed.running.start()
+        for what, disturb in faults:
+            disturbed.wave(MANY // len(faults), what, disturb)
+        judged(disturbed, alone(*[MANY // len(faults)] * len(faults)))
 
 
 @pytest.fixture
