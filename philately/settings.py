@@ -188,17 +188,17 @@ CACHES = {
 TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])  # addresses and networks; unix: a socket file
 TRUSTED_NETWORKS = networks_from(TRUSTED_PROXIES)
 LIMITS: dict[str, Limit] = {
-    name: limit_from(f"LIMIT_{name}", env.str(f"LIMIT_{name}", usual))
-    for name, usual in {
-        "LOGINS_OF_ACCOUNT": "10/300",
-        "LOGINS_FROM_ADDRESS": "60/300",
-        "SIGNUPS_FROM_ADDRESS": "60/3600",
-        "CODES": "10/300",
-        "UPLOADS": "60/60",
-        "TABLES": "60/60",
-        "DUMPS": "60/60",
-        "REQUESTS_BY_KEY": "600/60",
-        "WRONG_KEYS": "30/60",
+    name.removeprefix("LIMIT_"): limit_from(name, text)
+    for name, text in {
+        "LIMIT_LOGINS_OF_ACCOUNT": env.str("LIMIT_LOGINS_OF_ACCOUNT", "10/300"),
+        "LIMIT_LOGINS_FROM_ADDRESS": env.str("LIMIT_LOGINS_FROM_ADDRESS", "60/300"),
+        "LIMIT_SIGNUPS_FROM_ADDRESS": env.str("LIMIT_SIGNUPS_FROM_ADDRESS", "60/3600"),
+        "LIMIT_CODES": env.str("LIMIT_CODES", "10/300"),
+        "LIMIT_UPLOADS": env.str("LIMIT_UPLOADS", "60/60"),
+        "LIMIT_TABLES": env.str("LIMIT_TABLES", "60/60"),
+        "LIMIT_DUMPS": env.str("LIMIT_DUMPS", "60/60"),
+        "LIMIT_REQUESTS_BY_KEY": env.str("LIMIT_REQUESTS_BY_KEY", "600/60"),
+        "LIMIT_WRONG_KEYS": env.str("LIMIT_WRONG_KEYS", "30/60"),
     }.items()
 }
 
