@@ -38,7 +38,8 @@ def written():
     """What the platform's log writes from now on: (formatter's name) → a list of records, or of lines."""
     streams = {}
     log = logging.getLogger("philately")
-    level = log.level
+    level, propagates = log.level, log.propagate
+    log.propagate = False  # to pytest, which would send what is hostile here to another process
 
     def read(kind: str) -> list:
         handler = streams[kind]
@@ -54,6 +55,7 @@ def written():
     for handler in streams.values():
         log.removeHandler(handler)
     log.setLevel(level)
+    log.propagate = propagates
 
 
 def _record(message: str, *args: object, **extra: object) -> logging.LogRecord:
