@@ -2,19 +2,19 @@
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.db.models import Q
 from django.http import HttpRequest
 
 from philately import models
+from philately.keyset_admin import KeysetAdmin, number
 
 admin.site.site_header = admin.site.site_title = "Administration"
 admin.site.register(models.User, UserAdmin)
 
 
-class ReadOnly(admin.ModelAdmin):
-    """May be looked at. Lists join what they show and count no more rows than a page has."""
+class ReadOnly(KeysetAdmin):
+    """May be looked at. Lists join what they show and read no more rows than a page has."""
 
-    show_full_result_count = False
-    list_per_page = 50
     actions = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -143,13 +143,24 @@ class ShardAdmin(ReadOnly):
 class CandidateAdmin(ReadOnly):
     list_display = ("id", "season_id", "batch_id", "arrival", "formula", "n_atoms", "state", "reason", "attempts")
     list_filter = ("state", "season")
-    search_fields = ("=id", "=formula", "=batch__id", "=content_hash")
+    search_fields = ("formula",)
+    search_help_text = "its number, its batch's, or a reduced formula"
+    numbers, texts = ("pk", "batch"), ("formula",)
+
+    def indexed(self, term: str) -> Q | None:
+        """The index of formulas begins with the season."""
+        if number(term.strip()) is not None:
+            return super().indexed(term)
+        seasons = list(models.Season.objects.values_list("pk", flat=True))
+        return Q(season__in=seasons, formula=term.strip())
 
 
 @admin.register(models.CandidateDetail)
 class CandidateDetailAdmin(ReadOnly):
     list_display = ("candidate_id", "file", "block", "sentence")
-    search_fields = ("=candidate__id",)
+    search_fields = ("file",)
+    search_help_text = "the candidate's number"
+    numbers = ("pk",)
     exclude = ("geometry",)
 
 
@@ -158,7 +169,9 @@ class RelaxationFactAdmin(ReadOnly):
     list_display = ("id", "scale", "formula", "n_sites", "stopped", "energy_per_atom", "steps", "seconds", "created_at")
     list_filter = ("stopped",)
     list_select_related = ("scale",)
-    search_fields = ("=formula", "=initial_hash")
+    search_fields = ("initial_hash",)
+    search_help_text = "its number, or the content hash of the initial structure"
+    numbers, texts = ("pk",), ("initial_hash",)
 
 
 @admin.register(models.RelaxationGeometry)
@@ -187,7 +200,10 @@ class RunAdmin(ReadOnly):
 class PhaseAdmin(ReadOnly):
     list_display = ("id", "run_id", "number", "formula", "status", "energy_per_atom", "formation_energy_per_atom")
     list_filter = ("status",)
-    search_fields = ("=formula", "=chemical_system")
+    search_fields = ("formula",)
+    search_help_text = "its number in the run, a reduced formula or a chemical system"
+    numbers, texts = ("number",), ("formula", "chemical_system")
+    within = ("run", models.Run)
 
 
 @admin.register(models.RunAuditor)
@@ -223,14 +239,20 @@ class WithdrawalAdmin(ReadOnly):
 class PlacementAdmin(ReadOnly):
     list_display = ("id", "run_id", "candidate_id", "verdict", "reason", "e_above_hull_on_arrival", "placed_at")
     list_filter = ("verdict",)
-    search_fields = ("=candidate__id",)
+    search_fields = ("reason",)
+    search_help_text = "the candidate's number"
+    numbers = ("candidate",)
+    within = ("run", models.Run)
 
 
 @admin.register(models.HullPoint)
 class HullPointAdmin(ReadOnly):
     list_display = ("id", "run_id", "formula", "hull_energy", "lowest_energy", "is_vertex", "log_position")
     list_filter = ("is_vertex",)
-    search_fields = ("=formula",)
+    search_fields = ("formula",)
+    search_help_text = "a reduced formula"
+    texts = ("formula",)
+    within = ("run", models.Run)
 
 
 @admin.register(models.HullAudit)
@@ -247,7 +269,6 @@ class HullAuditAdmin(ReadOnly):
     )
     list_filter = ("run__season",)
     list_select_related = ("run__season",)
-    ordering = ("-finished_at",)
 
 
 @admin.register(models.LogEntry)
@@ -262,7 +283,10 @@ class ScoreEntryAdmin(ReadOnly):
     list_display = ("id", "run_id", "number", "member_name", "points", "reason", "formula", "provisional", "written_at")
     list_filter = ("reason", "provisional")
     list_select_related = ("member__user",)
-    search_fields = ("=candidate__id", "=formula", "member__user__username")
+    search_fields = ("member__user__username",)
+    search_help_text = "the candidate's number, or a name"
+    numbers = ("candidate",)
+    within = ("run", models.Run)
 
     @admin.display(description="member")
     def member_name(self, entry: models.ScoreEntry) -> str:

@@ -24,13 +24,14 @@ from philately.domain.runs import hull_of
 from philately.models import Candidate, Phase, Placement, Run, Season
 from philately.queries.dumps import MANIFEST, latest_dump
 from philately.queries.stable import symmetry_row
-from philately.states import FINAL, PhaseStatus
+from philately.states import FINAL, CandidateState, PhaseStatus
 from validation.crystal import Crystal
 from validation.prototype_labels import prototype_of
 from validation.spacegroup import symbol_of
 
 FORMAT_VERSION = 2
 _CHUNK = 2000
+_UNDER_WAY = sorted(set(CandidateState) - FINAL)  # told one by one, they are looked up in an index
 
 SCHEMA = pa.schema(
     [
@@ -127,7 +128,7 @@ def due(season: Season) -> bool:
         return True
     if offered.manifest["run"] == _state_of(run):
         return False
-    under_way = Candidate.objects.filter(season=season).exclude(state__in=FINAL).exists()
+    under_way = Candidate.objects.filter(season=season, state__in=_UNDER_WAY).exists()
     age_s = time.time() - offered.files[MANIFEST].stat().st_mtime
     return not under_way or age_s > settings.DUMP_EVERY_S
 

@@ -7,7 +7,7 @@ original does not depend on which worker was faster.
 from collections.abc import Mapping, Sequence
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from philately.broker import ring
 from philately.domain import likenesses
@@ -44,11 +44,14 @@ def settle(season_id: int) -> int:
 
 def _whose_turn_it_is(season: Season) -> list[Candidate]:
     """Checked candidates before the first that is unread. The horizon comes first, as it does in phase 3."""
-    unread = Q(state=CandidateState.RECEIVED) | Q(state=CandidateState.FAILED, content_hash="")
+    unread = Q(state=CandidateState.RECEIVED), Q(state=CandidateState.FAILED, content_hash="")
     candidates = Candidate.objects.filter(season=season)
     horizon = candidates.order_by("arrival").values_list("arrival", flat=True).last() or 0
     candidates = candidates.filter(arrival__lte=horizon)
-    frontier = candidates.filter(unread).order_by("arrival").values_list("arrival", flat=True).first()
+    mine = Candidate.objects.filter(season=OuterRef("pk"), arrival__lte=horizon).order_by("arrival")
+    firsts = (Subquery(mine.filter(one).values("arrival")[:1]) for one in unread)  # one look into the index each
+    found = Season.objects.values_list(*firsts).get(pk=season.pk)  # in one statement: what is tried again is in one
+    frontier = min((arrival for arrival in found if arrival is not None), default=None)
     checked = candidates.filter(state=CandidateState.CHECKED)
     if frontier is not None:
         checked = checked.filter(arrival__lt=frontier)

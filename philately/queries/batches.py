@@ -2,13 +2,17 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from philately.models import Batch, Candidate, Membership, Placement, User
 from philately.queries.fates import DISQUALIFIED, left_out, placed
+from philately.queries.remembered import remembered
 from philately.queries.steps import Step, steps_of
 from philately.states import FINAL, BatchState, CandidateState, Role
 from validation.placing import Verdict
@@ -17,10 +21,15 @@ from validation.placing import Verdict
 def visible_batches(user: User | AnonymousUser) -> QuerySet[Batch]:
     """One's own; an organiser's whole season; for staff all."""
     batches = Batch.objects.select_related("season__scale", "season__official_run__release", "owner__user")
-    if user.is_staff:
-        return batches
+    return batches.filter(_is_visible(user, owner="owner__user"))
+
+
+def _is_visible(user: User | AnonymousUser, *, owner: str) -> Q:
+    """Of rows with a season. owner: the path to their owner's account."""
+    if user.pk is None:
+        return Q(pk__in=[])
     organised = Membership.objects.filter(season=OuterRef("season"), user=user.pk, role=Role.ORGANISER)
-    return batches.filter(Q(owner__user=user.pk) | Exists(organised)) if user.pk is not None else batches.none()
+    return Q() if user.is_staff else Q(**{owner: user.pk}) | Q(Exists(organised))
 
 
 def visible_batch(user: User | AnonymousUser, batch_id: int) -> Batch | None:
@@ -30,20 +39,41 @@ def visible_batch(user: User | AnonymousUser, batch_id: int) -> Batch | None:
 
 def visible_candidate(user: User | AnonymousUser, candidate_id: int) -> Candidate | None:
     """One query; None where there is no such candidate for this user."""
-    mine = Candidate.objects.filter(pk=candidate_id, batch__in=visible_batches(user).values("pk"))
+    mine = Candidate.objects.filter(_is_visible(user, owner="batch__owner__user"), pk=candidate_id)
     return mine.select_related("detail", "batch__owner__user", "season__scale", "season__official_run__release").first()
 
 
-def batches_of(user: User, *, before: int | None = None, size: int = 50) -> list[Batch]:
-    """The user's own, newest first, with ``n_structures`` and ``n_final``; one query, one more row than ``size``."""
-    batches = Batch.objects.filter(owner__user=user).select_related("season")
+@dataclass(frozen=True, slots=True)
+class BatchLine:
+    """A batch in the list of one's own. as_of: when its structures were counted, None where that was just now."""
+
+    batch: Batch
+    n_structures: int
+    n_final: int
+    as_of: datetime | None
+
+
+def batches_of(user: User, *, before: int | None = None, size: int = 50) -> list[BatchLine]:
+    """The user's own, newest first; two queries, one more row than ``size``."""
+    mine = Batch.objects.filter(owner__user=user).select_related("season")
     if before is not None:
-        batches = batches.filter(pk__lt=before)
-    return list(
-        batches.annotate(
-            n_structures=Count("candidates"), n_final=Count("candidates", filter=Q(candidates__state__in=FINAL))
-        ).order_by("-pk")[: size + 1]
-    )
+        mine = mine.filter(pk__lt=before)
+    batches = list(mine.order_by("-pk")[: size + 1])
+    keys = [batch.pk for batch in batches]
+    kept = remembered(f"batches:{user.pk}:{before}:{size}", partial(_sizes, keys))
+    new = [key for key in keys if key not in kept.figure]  # since it was counted
+    sizes = {**kept.figure, **(_sizes(new) if new else {})}
+    return [BatchLine(batch, *sizes[batch.pk], None if batch.pk in new else kept.as_of) for batch in batches]
+
+
+def _sizes(batches: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """By batch: its structures, and those of them that are final. Counted in an index."""
+    candidates = Candidate.objects.filter(batch__in=batches).order_by("batch")
+    n_final = Count("state", filter=Q(state__in=FINAL))
+    counted = {
+        batch: (n, n_final) for batch, n, n_final in candidates.values_list("batch").annotate(Count("state"), n_final)
+    }
+    return {batch: counted.get(batch, (0, 0)) for batch in batches}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +107,21 @@ class Progress:
 
 def progress_of(batch: Batch) -> Progress:
     """One query."""
-    leaving = Count("withdrawal", filter=Q(withdrawal__done_at=None))
-    by_state = batch.candidates.order_by("state").values_list("state").annotate(n=Count("pk"), leaving=leaving)
-    counts = {state: n for state, n, _ in by_state}
+    return _progress(batch, *_states_of(batch.pk))
+
+
+def _progress(batch: Batch, counts: Mapping[str, int], n_leaving: int) -> Progress:
     n_final = sum(counts.get(state, 0) for state in FINAL)
-    n_leaving = sum(leaving for _, _, leaving in by_state)
     steps, total = steps_of(counts), sum(counts.values())
     return Progress(batch.state, batch.problem, batch.n_found, steps, total, n_final, n_leaving)
+
+
+def _states_of(batch_id: int) -> tuple[dict[str, int], int]:
+    """Candidates by state, and how many are about to be withdrawn."""
+    leaving = Count("withdrawal", filter=Q(withdrawal__done_at=None))
+    candidates = Candidate.objects.filter(batch=batch_id).order_by("state")
+    by_state = list(candidates.values_list("state").annotate(n=Count("pk"), leaving=leaving))
+    return {state: n for state, n, _ in by_state}, sum(leaving for _, _, leaving in by_state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +130,33 @@ class Tallies:
 
     outcomes: tuple[tuple[str, int], ...]
     reasons: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a batch's page counts. as_of: when it was counted, None where that was just now."""
+
+    progress: Progress
+    tallies: Tallies
+    as_of: datetime | None
+
+
+def account_of(batch: Batch) -> Account:
+    """Four queries. Of one count, the progress first: where that says finished, the tallies are the last ones."""
+    kept = remembered(f"batch:{batch.pk}:{batch.state}", partial(_counted, batch))
+    states, tallies = kept.figure
+    return Account(_progress(batch, *states), tallies, kept.as_of)
+
+
+def _counted(batch: Batch) -> tuple[tuple[dict[str, int], int], Tallies]:
+    return _states_of(batch.pk), tallies_of(batch)
+
+
+def n_standing(batch: Batch) -> int:
+    """Structures that may be withdrawn still."""
+    progress = account_of(batch).progress
+    gone = sum(step.count for step in progress.steps if step.key == "withdrawn")
+    return progress.total - gone - progress.n_leaving
 
 
 def tallies_of(batch: Batch) -> Tallies:

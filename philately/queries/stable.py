@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
 from philately.models import Phase, Placement, RelaxationFact, ReleasePhase
 from philately.queries.opinions import Audited, OpinionRow, opinions_of
 from philately.queries.positions import on_hull
+from philately.queries.remembered import remembered
 from philately.queries.seasons import View
 
 
@@ -39,10 +41,11 @@ class StablePage:
 
 @dataclass(frozen=True, slots=True)
 class StableCounts:
-    """On the hull now; of them found by participants."""
+    """On the hull now; of them found by participants. as_of: when it was counted, None where that was just now."""
 
     total: int
     found: int
+    as_of: datetime | None
 
 
 def stable_page(
@@ -66,9 +69,20 @@ def newest_finds(view: View, size: int = 10) -> list[StablePhase]:
 
 
 def stable_counts(view: View) -> StableCounts:
-    """Two queries."""
-    phases = _visible(view)
-    return StableCounts(phases.count(), phases.filter(first_candidate__isnull=False).count())
+    """One query."""
+    run = view.season.official_run
+    if run is None:
+        return StableCounts(0, 0, None)
+    whose = ",".join(map(str, sorted(view.members))) if view.veiled else "all"
+    stands_at = (run.number, run.placed_to, run.log_position, run.next_phase_number)
+    kept = remembered(f"stable:{run.pk}:{whose}", partial(_counts, view), position=stands_at)
+    return StableCounts(*kept.figure, kept.as_of)
+
+
+def _counts(view: View) -> tuple[int, int]:
+    found = Count("pk", filter=Q(first_candidate__isnull=False))
+    counts = _visible(view).aggregate(total=Count("pk"), found=found)
+    return counts["total"], counts["found"]
 
 
 def _with_opinions(view: View, phases: list[StablePhase]) -> list[StablePhase]:

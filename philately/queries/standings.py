@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 from django.db.models import Count, Q, QuerySet, Sum
 
 from hull.store import STABLE_TOLERANCE
 from philately.models import Candidate, Membership, Phase, Placement, Run, ScoreEntry, Season
 from philately.queries.positions import with_distance
+from philately.queries.remembered import remembered
 from philately.queries.seasons import View
 from philately.states import CandidateState, PhaseStatus, Role
 from validation.placing import Verdict
@@ -54,22 +57,44 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """standings: best first; while the season is veiled to the viewer only their own."""
+    """standings: best first; while the season is veiled to the viewer only their own. run and log_position: where the
+    official run stood when counting began. as_of: when that was, None where it was just now."""
 
     standings: tuple[Standing, ...]
     n_participants: int
     veiled: bool
+    run: int | None
+    log_position: int
+    as_of: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Board:
+    """The same for whoever looks."""
+
+    standings: tuple[Standing, ...]
+    run: int | None
+    log_position: int
 
 
 def leaderboard(view: View) -> Leaderboard:
     """Six queries."""
     season, run = view.season, view.season.official_run
+    name = f"leaderboard:{season.pk}:{run.pk if run else 0}"
+    kept = remembered(name, partial(_board, season, run))
+    board = kept.figure
+    shown = tuple(standing for standing in board.standings if view.shows(standing.member))
+    n_participants = len(board.standings)
+    return Leaderboard(shown, n_participants, view.veiled, board.run, board.log_position, kept.as_of)
+
+
+def _board(season: Season, run: Run | None) -> _Board:
     names = names_of(season)
     points = points_of(run)
     finds = _finds(run)
     submitted = _by_member(Candidate.objects.filter(season=season), "batch__owner")
     valid = _by_member(_valid(run), "candidate__batch__owner")
-    twins = _by_member(_valid_twins(view), "batch__owner")
+    twins = _by_member(_valid_twins(season), "batch__owner")
     standings: list[Standing] = []
     for member, rank in ranked({member: sum(points.get(member, (0.0, 0.0))) for member in names}, names):
         paid, provisional = points.get(member, (0.0, 0.0))
@@ -88,8 +113,7 @@ def leaderboard(view: View) -> Leaderboard:
                 stable=stable,
             )
         )
-    shown = tuple(standing for standing in standings if view.shows(standing.member))
-    return Leaderboard(shown, len(names), view.veiled)
+    return _Board(tuple(standings), run and run.number, run.log_position if run else 0)
 
 
 def ranked(points: Mapping[int, float], names: Mapping[int, str]) -> list[tuple[int, int]]:
@@ -141,12 +165,12 @@ def _valid(run: Run | None) -> QuerySet[Placement]:
     return Placement.objects.filter(run=run, withdrawn_after=None).exclude(verdict=Verdict.REJECTED)
 
 
-def _valid_twins(view: View) -> QuerySet[Candidate]:
+def _valid_twins(season: Season) -> QuerySet[Candidate]:
     """A twin is as valid as the structure that it is the same as."""
-    valid = _valid(view.season.official_run)
+    valid = _valid(season.official_run)
     heirs = valid.filter(candidate__state=CandidateState.PARKED)  # whose original the run leaves out
     alike = Q(twin_of__in=valid.values("candidate")) | Q(twin_of__in=heirs.values("candidate__twin_of"))
-    parked = Candidate.objects.filter(alike, season=view.season, state=CandidateState.PARKED)
+    parked = Candidate.objects.filter(alike, season=season, state=CandidateState.PARKED)
     return parked.exclude(pk__in=heirs.values("candidate"))
 
 
