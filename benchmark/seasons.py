@@ -41,25 +41,24 @@ _CANDIDATE = (
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What is to be submitted: reduced formulas and eV/atom."""
+    """What is to be submitted: reduced formulas and eV/atom; ``entries`` are the same formulas as arrays."""
 
     release: Release
     formulas: list[str]
     energies_per_atom: list[float]
+    entries: EntryArrays
 
 
 def make(count: int, *, seed: int = 0) -> Made:
     """Candidates in order of arrival, none of them an element, and the release that they are judged against."""
     workload = Workload(max(count, 1000) + len(ELEMENTS), seed=seed)
     entries = take(workload.entries(), slice(len(ELEMENTS), len(ELEMENTS) + count))
-    return Made(_release(workload), _formulas(entries), _energies(workload, entries, seed).tolist())
+    return Made(_release(workload), _formulas(entries), _energies(workload, entries, seed).tolist(), entries)
 
 
 def fill(made: Made, folder: Path) -> Season:
     """A season in which all of them wait for their turn."""
-    file = folder / "elements.parquet"
-    write_release(made.release, file)
-    season = open_season(SeasonPlan(slug="benchmark", name="Benchmark", release=import_release(file)[0]))
+    season = opened(made, folder, slug="benchmark")
     shards = [_shard(join(season, User.objects.create_user(f"member-{n}"))) for n in range(N_MEMBERS)]
     rows = enumerate(zip(made.formulas, made.energies_per_atom, strict=True), start=1)
     while some := list(islice(rows, _CHUNK)):
@@ -68,6 +67,13 @@ def fill(made: Made, folder: Path) -> Season:
             bulk.insert(Candidate, _CANDIDATE, list(_candidates(season, shards, some)))
     Season.objects.filter(pk=season.pk).update(next_arrival=len(made.formulas) + 1)
     return season
+
+
+def opened(made: Made, folder: Path, *, slug: str) -> Season:
+    """A season that is judged against the release, with nothing in it."""
+    file = folder / f"{slug}.parquet"
+    write_release(made.release, file)
+    return open_season(SeasonPlan(slug=slug, name=slug.capitalize(), release=import_release(file)[0]))
 
 
 def _release(workload: Workload) -> Release:

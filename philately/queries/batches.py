@@ -69,10 +69,9 @@ def batches_of(user: User, *, before: int | None = None, size: int = 50) -> list
 def _sizes(batches: Sequence[int]) -> dict[int, tuple[int, int]]:
     """By batch: its structures, and those of them that are final. Counted in an index."""
     candidates = Candidate.objects.filter(batch__in=batches).order_by("batch")
-    n_final = Count("state", filter=Q(state__in=FINAL))
-    counted = {
-        batch: (n, n_final) for batch, n, n_final in candidates.values_list("batch").annotate(Count("state"), n_final)
-    }
+    final = Count("state", filter=Q(state__in=FINAL))
+    rows = candidates.values_list("batch").annotate(n=Count("state"), n_final=final)
+    counted = {batch: (n, n_final) for batch, n, n_final in rows}
     return {batch: counted.get(batch, (0, 0)) for batch in batches}
 
 
