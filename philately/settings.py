@@ -181,7 +181,7 @@ HULL_AUDIT_EVERY_S = env.float("HULL_AUDIT_EVERY_S", 86_400.0)  # of an official
 PLACE_CHUNK = env.int("PLACE_CHUNK", 5000)
 PLACE_DEADLINE_S = env.float("PLACE_DEADLINE_S", 7 * 86_400.0)  # the longest that one candidate holds up the others
 
-FIGURES_KEPT_FROM_S = env.float("FIGURES_KEPT_FROM_S", 0.05)  # what takes longer to count is kept; "inf": nothing is
+FIGURES_KEPT_FROM_S = env.float("FIGURES_KEPT_FROM_S", 0.05)  # what takes longer to count is kept
 
 DATA_LICENCE = env.str("DATA_LICENCE", "CC BY 4.0")
 
