@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -22,13 +22,13 @@ from philately.models import Batch, Candidate, Membership, RelaxationFact, Seaso
 from philately.states import BatchState, CandidateState, ShardState
 from validation.crystal import Crystal
 from validation.references import reference_phase
-from validation.relaxation import Stopped
+from validation.relaxation import RelaxationSettings, Stopped
 
 APART_EV = 0.020  # eV/atom between two energies of one formula, so that nothing has to be matched
 STABLE_SHARE = 0.07
 N_MEMBERS = 50
 _CHUNK = 10_000
-_SCALE = {"judge": "none: energies are drawn"}
+_SCALE = {"judge": "none: energies are drawn", "relaxation": asdict(RelaxationSettings())}
 _FACT = (
     *("id", "initial_hash", "scale", "formula", "n_sites", "stopped", "energy_per_atom", "steps", "seconds", "note"),
     *("provenance", "created_at", "pearson_symbol", "prototype_label"),

@@ -6,6 +6,7 @@ from philately.models import Candidate, Placement, Run, RunExclusion
 from philately.states import CandidateState
 
 DISQUALIFIED = "disqualified"
+MAY_BE_PLACED = (CandidateState.PLACED, CandidateState.PARKED)
 
 
 def with_fate(candidates: QuerySet[Candidate], run: Run | None) -> QuerySet[Candidate]:
@@ -25,7 +26,7 @@ def left_out(run: Run | None) -> Q:
 def placed(run: Run | None) -> Q:
     """With a verdict in this run. A parked twin has one where the run leaves out its original."""
     verdicts = Placement.objects.filter(run=run, candidate=OuterRef("pk"), withdrawn_after=None)
-    return Q(Exists(verdicts), state__in=(CandidateState.PLACED, CandidateState.PARKED))
+    return Q(Exists(verdicts), state__in=MAY_BE_PLACED)
 
 
 def fate_of(candidate: Candidate) -> tuple[str, str]:

@@ -5,15 +5,31 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
 
 from hull.store import STABLE_TOLERANCE
-from philately.models import Candidate, Membership, Phase, Placement, Run, ScoreEntry, Season
-from philately.queries.positions import with_distance
+from philately.models import Batch, Candidate, HullPoint, Membership, Phase, Placement, Run, ScoreEntry, Season
 from philately.queries.remembered import remembered
 from philately.queries.seasons import View
 from philately.states import CandidateState, PhaseStatus, Role
 from validation.placing import Verdict
+
+_PHASE, _POINT, _CANDIDATE, _BATCH = (model._meta.db_table for model in (Phase, HullPoint, Candidate, Batch))
+_FINDS = f"""
+    SELECT batch.owner_id, COUNT(*),
+        COALESCE(SUM(CASE WHEN phase.energy_per_atom - point.ground <= %s THEN 1 ELSE 0 END), 0),
+        COALESCE(SUM(CASE WHEN phase.energy_per_atom - point.ground <= %s THEN 1 ELSE 0 END), 0)
+    FROM {_PHASE} phase
+    JOIN {_CANDIDATE} candidate ON candidate.id = phase.first_candidate_id
+    JOIN {_BATCH} batch ON batch.id = candidate.batch_id
+    LEFT JOIN (
+        SELECT formula, CASE WHEN hull_energy < lowest_energy THEN hull_energy ELSE lowest_energy END AS ground
+        FROM {_POINT} WHERE run_id = %s AND (hull_energy IS NOT NULL OR is_vertex)
+    ) point ON point.formula = phase.formula
+    WHERE phase.run_id = %s AND phase.status = %s
+    GROUP BY batch.owner_id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,19 +162,16 @@ def points_of(run: Run | None) -> dict[int, tuple[float, float]]:
 
 
 def _finds(run: Run | None) -> dict[int, tuple[int, int, int]]:
-    """Phases on record, those within the metastable limit of the hull and those on it, by first finder."""
-    limit = 0.0 if run is None else run.rules["metastable_ev_per_atom"]
-    rows = (
-        with_distance(Phase.objects.filter(run=run, first_candidate__isnull=False, status=PhaseStatus.ON_RECORD))
-        .order_by("first_candidate__batch__owner")
-        .values_list("first_candidate__batch__owner")
-        .annotate(
-            unique=Count("pk"),
-            metastable=Count("pk", filter=Q(above__lte=limit)),
-            stable=Count("pk", filter=Q(above__lte=STABLE_TOLERANCE)),
-        )
-    )
-    return {member: (unique, metastable, stable) for member, unique, metastable, stable in rows}
+    """Phases on record, those within the metastable limit of the hull and those on it, by first finder.
+
+    Distances as ``positions.with_distance`` has them, by a join: a look at the hull a phase takes ten times as long.
+    """
+    if run is None:
+        return {}
+    limits = (run.rules["metastable_ev_per_atom"], STABLE_TOLERANCE)
+    with connection.cursor() as cursor:
+        cursor.execute(_FINDS, [*limits, run.pk, run.pk, PhaseStatus.ON_RECORD.value])
+        return {member: (unique, metastable, stable) for member, unique, metastable, stable in cursor.fetchall()}
 
 
 def _valid(run: Run | None) -> QuerySet[Placement]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
 
 from hull.store import STABLE_TOLERANCE, Position
 from philately.models import Batch, Candidate, HullPoint, Phase, Placement, Run, ScoreEntry
-from philately.queries.fates import DISQUALIFIED, fate_of, left_out, placed, with_fate
+from philately.queries.fates import DISQUALIFIED, MAY_BE_PLACED, fate_of, left_out, with_fate
 from philately.queries.positions import distance, provisional_positions
 from philately.queries.seasons import View
 from philately.states import CandidateState, PhaseStatus
@@ -105,19 +105,24 @@ def all_rows(view: View, batch: Batch, *, outcome: str = "", reason: str = "") -
 
 
 def _chosen(candidates: QuerySet[Candidate], run: Run | None, outcome: str, reason: str) -> QuerySet[Candidate]:
-    """Without an OR wherever that can be: a database looks such up in no index."""
-    verdicts = Placement.objects.filter(run=run, candidate=OuterRef("pk"))
+    """Looked for in order of arrival. A candidate's verdict is asked for, not whether there is one like it: for that
+    PostgreSQL reads all verdicts of the run first."""
+    verdict = Placement.objects.filter(run=run, candidate=OuterRef("pk"), withdrawn_after=None)
     if outcome == DISQUALIFIED:
-        candidates = candidates.filter(left_out(run))
-    elif outcome:
-        judged = placed(run) & Q(Exists(verdicts.filter(verdict=outcome)))
-        bare = Q(state=outcome) & ~placed(run) & ~left_out(run)
-        ways = ([judged] if outcome in set(Verdict) else []) + ([bare] if outcome in set(CandidateState) else [])
+        return candidates.filter(left_out(run))
+    if not outcome and not reason:
+        return candidates
+    candidates = candidates.annotate(
+        verdict=Subquery(verdict.values("verdict")[:1]), verdict_reason=Subquery(verdict.values("reason")[:1])
+    )
+    judged, bare = Q(state__in=MAY_BE_PLACED, verdict__isnull=False), ~Q(state__in=MAY_BE_PLACED) | Q(verdict=None)
+    if outcome:
+        ways = [judged & Q(verdict=outcome)] if outcome in set(Verdict) else []
+        ways += [Q(state=outcome) & bare & ~left_out(run)] if outcome in set(CandidateState) else []
         candidates = candidates.filter(reduce(or_, ways, Q(pk__in=[])))
     if reason:
-        judged = placed(run) & Q(Exists(verdicts.filter(reason=reason)))
-        bare = Q(reason=reason) & ~placed(run) & ~left_out(run) & ~Q(state=CandidateState.WITHDRAWN)
-        candidates = candidates.filter(judged | bare)
+        unjudged = Q(reason=reason) & bare & ~left_out(run) & ~Q(state=CandidateState.WITHDRAWN)
+        candidates = candidates.filter((judged & Q(verdict_reason=reason)) | unjudged)
     return candidates
 
 
