@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-os.environ["FIGURES_KEPT_FROM_S"] = os.environ.get("FIGURES_KEPT_FROM_S", "0.05")
-os.environ["PLAIN_STATIC"] = "1"
+os.environ.setdefault("PLAIN_STATIC", "1")
 
 import django
 
@@ -32,7 +32,7 @@ from benchmark.addresses import ORGANISER, PARTICIPANT, Address, addresses  # no
 from benchmark.filled import Filled, fill  # noqa: E402
 from benchmark.visiting import Answers, ask_all, ask_once  # noqa: E402
 from philately.management.commands.up import web_command  # noqa: E402
-from philately.models import Candidate, Phase, User  # noqa: E402
+from philately.models import Batch, Candidate, Phase, User  # noqa: E402
 from philately.states import CandidateState  # noqa: E402
 
 N_CLIENTS = 20
@@ -49,7 +49,7 @@ def main(count: int, think_s: float, seconds: float) -> dict[str, float]:
     large = fill(count, Path(settings.DATA_DIR), slug="large")
     loaded_s = time.perf_counter() - began
     many = _queries(large)
-    pages = addresses(_named(large))
+    pages = addresses(named(large))
     with _web_server() as port:
         cookies = _cookies(large)
         counted_s = ask_once(port, [page for page in pages if page.name == "leaderboard"], cookies)
@@ -83,7 +83,7 @@ def _figures(answers: Answers, seconds: float) -> dict[str, float]:
     }
 
 
-def _named(filled: Filled) -> dict[str, object]:
+def named(filled: Filled) -> dict[str, Any]:
     """What the paths name: of the largest batch, of its owner, and of the latest that is under way."""
     season = filled.season
     mine = Candidate.objects.filter(batch=filled.largest).order_by("arrival")
@@ -102,19 +102,17 @@ def _named(filled: Filled) -> dict[str, object]:
     }
 
 
-def _accounts(filled: Filled) -> dict[str, User]:
+def accounts(filled: Filled) -> dict[str, User]:
     """The participant owns what is looked at."""
     User.objects.filter(pk=filled.organiser.pk).update(is_staff=True, is_superuser=True)
-    owner = filled.largest.owner
-    named = _named(filled)
-    under_way = Candidate.objects.select_related("batch").get(pk=named["waiting"]).batch
-    type(under_way).objects.filter(pk=under_way.pk).update(owner=owner, sha256=f"{under_way.pk:064d}")
+    owner, under_way = filled.largest.owner, int(named(filled)["waiting_batch"])
+    Batch.objects.filter(pk=under_way).update(owner=owner)
     return {PARTICIPANT: owner.user, ORGANISER: filled.organiser}
 
 
 def _cookies(filled: Filled) -> dict[str, str]:
     cookies = {}
-    for who, user in _accounts(filled).items():
+    for who, user in accounts(filled).items():
         client = Client()
         client.force_login(user)
         cookies[who] = client.cookies["sessionid"].value
@@ -124,10 +122,10 @@ def _cookies(filled: Filled) -> dict[str, str]:
 def _queries(filled: Filled) -> dict[str, int]:
     """By page, where everything is counted when it is asked for."""
     clients: dict[str, Client] = {}
-    for who, user in _accounts(filled).items():
+    for who, user in accounts(filled).items():
         clients[who] = Client()
         clients[who].force_login(user)
-    return {page.name: _queries_of(clients.get(page.who) or Client(), page) for page in addresses(_named(filled))}
+    return {page.name: _queries_of(clients.get(page.who) or Client(), page) for page in addresses(named(filled))}
 
 
 def _queries_of(client: Client, page: Address) -> int:

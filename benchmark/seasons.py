@@ -22,7 +22,8 @@ from philately.models import Batch, Candidate, Membership, RelaxationFact, Seaso
 from philately.states import BatchState, CandidateState, ShardState
 from validation.crystal import Crystal
 from validation.references import reference_phase
-from validation.relaxation import RelaxationSettings, Stopped
+from validation.relaxation import Stopped
+from validation.rules import RelaxationSettings
 
 APART_EV = 0.020  # eV/atom between two energies of one formula, so that nothing has to be matched
 STABLE_SHARE = 0.07

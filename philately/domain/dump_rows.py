@@ -250,7 +250,7 @@ class _Reader:
             ],
             fields=list(SCHEMA.field("decomposition").type.value_type),
         )
-        above = [position and position.e_above_hull for position in positions]
+        above = [None if position is None else position.e_above_hull for position in positions]
         return {
             "e_above_hull": above,
             "decomposition_energy": [position and position.decomposition_energy for position in positions],

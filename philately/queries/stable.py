@@ -57,9 +57,6 @@ def stable_page(
         phases = phases.filter(chemical_system=system)
     if found_only:
         phases = phases.filter(first_candidate__isnull=False)
-    if not (system or found_only or view.veiled):  # each of the next compositions on the hull has a row
-        points = points_on_hull(view.season.official_run).filter(formula__gt=after).order_by("formula")
-        phases = phases.filter(formula__in=points.values("formula")[: size + 1])
     rows = list(_with_finder(phases).order_by("formula", "number")[: size + 1])
     following = rows[size - 1].formula if len(rows) > size else None
     return StablePage(tuple(_with_opinions(view, [_stable(phase) for phase in rows[:size]])), following)

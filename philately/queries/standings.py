@@ -129,7 +129,7 @@ def _board(season: Season, run: Run | None) -> _Board:
                 stable=stable,
             )
         )
-    return _Board(tuple(standings), run and run.number, run.log_position if run else 0)
+    return _Board(tuple(standings), run.number if run else None, run.log_position if run else 0)
 
 
 def ranked(points: Mapping[int, float], names: Mapping[int, str]) -> list[tuple[int, int]]:
