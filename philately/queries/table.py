@@ -112,7 +112,7 @@ def _chosen(candidates: QuerySet[Candidate], run: Run | None, outcome: str, reas
         return candidates.filter(left_out(run))
     if not outcome and not reason:
         return candidates
-    candidates = candidates.annotate(
+    candidates = candidates.alias(
         verdict=Subquery(verdict.values("verdict")[:1]), verdict_reason=Subquery(verdict.values("reason")[:1])
     )
     judged, bare = Q(state__in=MAY_BE_PLACED, verdict__isnull=False), ~Q(state__in=MAY_BE_PLACED) | Q(verdict=None)
