@@ -98,7 +98,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 if DATABASES["default"]["ENGINE"].endswith("postgresql"):
-    # A page's query is estimated by all the rows that it might read; compiling it takes seconds, running it milliseconds.
+    # A page's query is estimated by all that it might read: compiling it would take seconds, running it milliseconds.
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("options", "-c jit=off")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "philately.User"
