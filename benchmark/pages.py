@@ -7,7 +7,7 @@ The same pages are counted in queries on a small season beside it. Each database
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from benchmark.addresses import NAMES
@@ -60,13 +60,12 @@ def measure(
     """SQLite always, PostgreSQL where one answers; or the given database. Raises databases.Failed."""
     count = rows or (FULL if full else QUICK if quick else USUAL)
     seconds = 3.0 if quick else 60.0
-    measured = partial(_measured, count, 0.05 if quick else think_s, seconds, say)
+    clients, thinks_s = (3, 0.05) if quick else (20, think_s)
+    measured = partial(_measured, [count, clients, thinks_s, seconds], say)
     return measured("given", database) if database else on_each(measured, say)
 
 
-def _measured(
-    count: int, think_s: float, seconds: float, say: Callable[[str], None], database: str, url: str | None
-) -> Figures:
-    say(f"{count:,} candidates on {database}")
-    found = in_a_process("benchmark.pages_once", str(count), str(think_s), str(seconds), url=url)
+def _measured(how: Sequence[float], say: Callable[[str], None], database: str, url: str | None) -> Figures:
+    say(f"{how[0]:,} candidates on {database}")
+    found = in_a_process("benchmark.pages_once", *map(str, how), url=url)
     return {f"{name}_{database}": value for name, value in found.items()}

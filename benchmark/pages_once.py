@@ -1,4 +1,4 @@
-"""One process's part of ``benchmark.pages``: ``python -m benchmark.pages_once COUNT THINK_S SECONDS``.
+"""One process's part of ``benchmark.pages``: ``python -m benchmark.pages_once COUNT CLIENTS THINK_S SECONDS``.
 
 The figures are JSON on stdout. The environment names the database and the data folder.
 """
@@ -35,13 +35,12 @@ from philately.management.commands.up import web_command  # noqa: E402
 from philately.models import Batch, Candidate, Phase, User  # noqa: E402
 from philately.states import CandidateState  # noqa: E402
 
-N_CLIENTS = 20
 _SMALL = 1000  # candidates of the season that queries are compared with
 _LIMIT_MS = 300.0
 _ROUNDS = 3  # before the clock starts: figures that are kept are counted
 
 
-def main(count: int, think_s: float, seconds: float) -> dict[str, float]:
+def main(count: int, n_clients: int, think_s: float, seconds: float) -> dict[str, float]:
     call_command("migrate", verbosity=0)
     small = fill(min(_SMALL, count), Path(settings.DATA_DIR), slug="small", seed=1)
     few = _queries(small)
@@ -55,7 +54,7 @@ def main(count: int, think_s: float, seconds: float) -> dict[str, float]:
         counted_s = ask_once(port, [page for page in pages if page.name == "leaderboard"], cookies)
         for _ in range(_ROUNDS):
             ask_once(port, pages, cookies)
-        answers = ask_all(port, pages, cookies, n_clients=N_CLIENTS, seconds=seconds, think_s=think_s)
+        answers = ask_all(port, pages, cookies, n_clients=n_clients, seconds=seconds, think_s=think_s)
     return {
         "candidates": float(sum(large.states.values())),
         "loaded_per_s": count / loaded_s,
@@ -123,9 +122,12 @@ def _queries(filled: Filled) -> dict[str, int]:
     """By page, where everything is counted when it is asked for."""
     clients: dict[str, Client] = {}
     for who, user in accounts(filled).items():
-        clients[who] = Client()
+        clients[who] = Client(SERVER_NAME="localhost")
         clients[who].force_login(user)
-    return {page.name: _queries_of(clients.get(page.who) or Client(), page) for page in addresses(named(filled))}
+    return {
+        page.name: _queries_of(clients.get(page.who) or Client(SERVER_NAME="localhost"), page)
+        for page in addresses(named(filled))
+    }
 
 
 def _queries_of(client: Client, page: Address) -> int:
@@ -133,6 +135,8 @@ def _queries_of(client: Client, page: Address) -> int:
         answer = client.get(page.path)
         if answer.streaming:
             next(iter(answer))
+    if answer.status_code != 200:
+        raise RuntimeError(f"{page.path} answered {answer.status_code}")
     return len(captured)
 
 
@@ -164,4 +168,4 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]))))
+    print(json.dumps(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))))

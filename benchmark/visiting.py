@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmark.addresses import Address
@@ -49,8 +49,8 @@ def ask_all(
     seconds: float,
     think_s: float,
 ) -> Answers:
-    """Every client goes through all pages again and again in an order of its own, and thinks after each answer: a time
-    that is drawn evenly between nothing and twice ``think_s``. Raises Refused."""
+    """Every client goes through all pages, once at least, in orders of its own, and thinks after each answer: a time that
+    is drawn evenly between nothing and twice ``think_s``. Raises Refused."""
     answers, faults = Answers(), list[Exception]()
     end = time.monotonic() + seconds
     lock = threading.Lock()
@@ -59,10 +59,10 @@ def ask_all(
         dice, connection = random.Random(number), _connection(port)
         time.sleep(dice.uniform(0.0, 2 * think_s))
         try:
-            while time.monotonic() < end and not faults:
-                for page in dice.sample(pages, len(pages)):
-                    if time.monotonic() > end:
-                        break
+            for page in _in_rounds(pages, dice):
+                if faults or (page is None and time.monotonic() > end):
+                    break
+                if page is not None:
                     took_s = _ask(connection, page, cookies)
                     with lock:
                         answers.took_s[page.name].append(took_s)
@@ -80,6 +80,13 @@ def ask_all(
     if faults:
         raise faults[0]
     return answers
+
+
+def _in_rounds(pages: Sequence[Address], dice: random.Random) -> Iterator[Address | None]:
+    """All pages, and None after each round of them."""
+    while True:
+        yield from dice.sample(pages, len(pages))
+        yield None
 
 
 def _connection(port: int) -> http.client.HTTPConnection:

@@ -1,10 +1,12 @@
 """The benchmark of the dump runs, and its figures fit together; nothing here is about speed."""
 
+import pytest
 from servers import answers
 
 from benchmark import dump
 
 
+@pytest.mark.slow
 def test_every_phase_is_in_the_dump_and_each_figure_has_a_meaning(monkeypatch):
     monkeypatch.setattr(dump, "QUICK", 300)
 

@@ -1,11 +1,13 @@
 """The benchmark of pages runs, and its figures fit together; nothing here is about speed."""
 
+import pytest
 from servers import answers
 
 from benchmark import pages
 from benchmark.addresses import NAMES, PAGES, addresses
 
 
+@pytest.mark.slow
 def test_every_page_is_opened_on_each_database_and_takes_no_more_queries_in_the_larger_season(monkeypatch):
     monkeypatch.setattr(pages, "QUICK", 1_500)
 
