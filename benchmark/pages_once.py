@@ -142,7 +142,7 @@ def _queries_of(client: Client, page: Address) -> int:
 
 @contextmanager
 def _web_server() -> Iterator[int]:
-    """The port of one that runs as in production, but limits nobody: all clients come from one address, as few accounts."""
+    """The port of one that runs as in production, but limits nobody: all clients are a few accounts at one address."""
     call_command("collectstatic", interactive=False, verbosity=0)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
