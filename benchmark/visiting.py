@@ -49,8 +49,8 @@ def ask_all(
     seconds: float,
     think_s: float,
 ) -> Answers:
-    """Every client goes through all pages, once at least, in orders of its own, and thinks after each answer: a time that
-    is drawn evenly between nothing and twice ``think_s``. Raises Refused."""
+    """Every client goes through all pages, once at least, in orders of its own, and thinks after each answer: a time
+    that is drawn evenly between nothing and twice ``think_s``. Raises Refused."""
     answers, faults = Answers(), list[Exception]()
     end = time.monotonic() + seconds
     lock = threading.Lock()
