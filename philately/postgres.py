@@ -14,7 +14,7 @@ def pooled(database: Mapping[str, Any], *, size: int, timeout_s: float) -> dict[
 
     timeout_s: how long a thread waits for one. A connection is tried before it is given out, and replaced where the
     server was restarted meanwhile; while the server is away each request tries anew instead of waiting out a pause
-    that grows. size 0: no pool, each thread has a connection of its own. What the given options say goes before ours.
+    that grows. size 0: no pool, each thread has a connection of its own. Of options said twice the last counts: theirs.
     """
     options = {**_SILENCE, **database.get("OPTIONS", {})}
     options["options"] = f"{_NOT_COMPILED} {options.get('options', '')}".strip()

@@ -145,10 +145,10 @@ def _own_board(season: Season, run: Run | None, members: frozenset[int]) -> tupl
 
 def _own(run: Run | None, names: Mapping[int, str]) -> tuple[Standing, ...]:
     """What of one's own standing does not depend on others: how much was sent, accepted and new. The rest is not told
-    until the close, and 0 here."""
+    until the close, and 0 here; nor is what was decided on what the hull, or an auditor, let be held."""
     standings = []
     for member, name in names.items():
-        accepted = _valid(run).filter(candidate__batch__owner=member)
+        accepted = _accepted(run).filter(candidate__batch__owner=member)
         standings.append(
             Standing(
                 member=member,
@@ -209,8 +209,12 @@ def _finds(run: Run | None) -> dict[int, tuple[int, int, int]]:
 
 
 def _valid(run: Run | None) -> QuerySet[Placement]:
-    standing = Placement.objects.filter(run=run, withdrawn_after=None).exclude(verdict=Verdict.REJECTED)
-    return standing.exclude(phase__status=PhaseStatus.REFUSED)
+    return _accepted(run).exclude(phase__status=PhaseStatus.REFUSED)
+
+
+def _accepted(run: Run | None) -> QuerySet[Placement]:
+    """By the rules, whatever an organiser decided on it later."""
+    return Placement.objects.filter(run=run, withdrawn_after=None).exclude(verdict=Verdict.REJECTED)
 
 
 def _valid_twins(season: Season) -> QuerySet[Candidate]:
