@@ -68,19 +68,19 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "philately.pages.watched.Watched",
+    "csp.middleware.CSPMiddleware",  # these three are for every answer, monitors' too
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "philately.pages.headers.SafeHeaders",
     "philately.pages.probes.Probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "philately.pages.faults.Faults",
-    "philately.pages.headers.SafeHeaders",
     "philately.pages.staff_door.StaffDoor",
 ]
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from django.conf import settings as project_settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
@@ -15,7 +14,7 @@ from driving import cif, ordered_alloy, run_all, season_on, submit, zipped
 
 from philately.domain import dry_runs
 from philately.domain.dry_reading import carry_out
-from philately.domain.dumps import dump_season
+from philately.domain.dumps import offer
 from philately.domain.intake import Method
 from philately.domain.keys import make_key
 from philately.domain.resumable import Announced, begin
@@ -59,6 +58,8 @@ Expected = dict[str, int] | Callable[[str], dict[str, int]]
 ADDRESSES: dict[str, tuple[Callable[[World], list[object]], Expected]] = {
     "home": (lambda w: [], PUBLIC),
     "healthz": (lambda w: [], PUBLIC),
+    "readyz": (lambda w: [], PUBLIC),
+    "metrics": (lambda w: [], PUBLIC),  # from this machine
     "signup": (lambda w: [], PUBLIC),
     "login": (lambda w: [], everybody(200, 302, 302, 302, 302, 302)),
     "logout": (lambda w: [], NOT_BY_GET),
@@ -126,7 +127,7 @@ def world(season, mode, emt_release_file) -> World:
     carry_out(run.pk)
     upload = begin(ann, Announced(length=10, file_name="anns.zip", method=told, consent=True))
     season.refresh_from_db()
-    dump_season(season, project_settings.DUMP_DIR / season.slug)
+    offer(season)
     make_key(ann.user, "anns laptop")
     _set(season, mode)
     people["root"] = User.objects.create_user("root", is_staff=True, is_superuser=True)
@@ -216,7 +217,7 @@ class TestHostileIds:
                 assert plain(anothers, arguments[0]) == plain(nobodys, 987_654_321), name
                 assert dict(anothers.headers) == {
                     **dict(nobodys.headers),
-                    **{h: anothers[h] for h in ("Location", "Content-Length") if h in anothers},
+                    **{h: anothers[h] for h in ("Location", "Content-Length", "X-Request-ID") if h in anothers},
                 }, name
 
     def test_no_deed_of_anothers_changes_anything(self, world):
