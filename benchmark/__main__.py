@@ -18,9 +18,11 @@ from benchmark.machine import machine, versions
 
 BENCHMARKS = {
     "batch": "benchmark.batch",
+    "dump": "benchmark.dump",
     "held": "benchmark.held",
     "hull": "benchmark.hull",
     "match": "benchmark.match",
+    "pages": "benchmark.pages",
     "place": "benchmark.place",
     "read": "benchmark.read",
     "relax": "benchmark.relax",

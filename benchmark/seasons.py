@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -23,12 +23,13 @@ from philately.states import BatchState, CandidateState, ShardState
 from validation.crystal import Crystal
 from validation.references import reference_phase
 from validation.relaxation import Stopped
+from validation.rules import RelaxationSettings
 
 APART_EV = 0.020  # eV/atom between two energies of one formula, so that nothing has to be matched
 STABLE_SHARE = 0.07
 N_MEMBERS = 50
 _CHUNK = 10_000
-_SCALE = {"judge": "none: energies are drawn"}
+_SCALE = {"judge": "none: energies are drawn", "relaxation": asdict(RelaxationSettings())}
 _FACT = (
     *("id", "initial_hash", "scale", "formula", "n_sites", "stopped", "energy_per_atom", "steps", "seconds", "note"),
     *("provenance", "created_at", "pearson_symbol", "prototype_label"),
@@ -41,25 +42,24 @@ _CANDIDATE = (
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What is to be submitted: reduced formulas and eV/atom."""
+    """What is to be submitted: reduced formulas and eV/atom; ``entries`` are the same formulas as arrays."""
 
     release: Release
     formulas: list[str]
     energies_per_atom: list[float]
+    entries: EntryArrays
 
 
 def make(count: int, *, seed: int = 0) -> Made:
     """Candidates in order of arrival, none of them an element, and the release that they are judged against."""
     workload = Workload(max(count, 1000) + len(ELEMENTS), seed=seed)
     entries = take(workload.entries(), slice(len(ELEMENTS), len(ELEMENTS) + count))
-    return Made(_release(workload), _formulas(entries), _energies(workload, entries, seed).tolist())
+    return Made(_release(workload), _formulas(entries), _energies(workload, entries, seed).tolist(), entries)
 
 
 def fill(made: Made, folder: Path) -> Season:
     """A season in which all of them wait for their turn."""
-    file = folder / "elements.parquet"
-    write_release(made.release, file)
-    season = open_season(SeasonPlan(slug="benchmark", name="Benchmark", release=import_release(file)[0]))
+    season = opened(made, folder, slug="benchmark")
     shards = [_shard(join(season, User.objects.create_user(f"member-{n}"))) for n in range(N_MEMBERS)]
     rows = enumerate(zip(made.formulas, made.energies_per_atom, strict=True), start=1)
     while some := list(islice(rows, _CHUNK)):
@@ -68,6 +68,13 @@ def fill(made: Made, folder: Path) -> Season:
             bulk.insert(Candidate, _CANDIDATE, list(_candidates(season, shards, some)))
     Season.objects.filter(pk=season.pk).update(next_arrival=len(made.formulas) + 1)
     return season
+
+
+def opened(made: Made, folder: Path, *, slug: str) -> Season:
+    """A season that is judged against the release, with nothing in it."""
+    file = folder / f"{slug}.parquet"
+    write_release(made.release, file)
+    return open_season(SeasonPlan(slug=slug, name=slug.capitalize(), release=import_release(file)[0]))
 
 
 def _release(workload: Workload) -> Release:

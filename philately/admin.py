@@ -5,12 +5,14 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.db.models import Q
 from django.http import HttpRequest
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from philately import models
 from philately.domain import edits
+from philately.keyset_admin import KeysetAdmin, number
 
 for otp_model in (TOTPDevice, StaticDevice):  # their pages show secrets; second factors are reset by a command
     admin.site.unregister(otp_model)
@@ -30,11 +32,9 @@ class LoggedUserAdmin(UserAdmin):
         edits.save_user(obj, _changes(form), by=request.user)
 
 
-class ReadOnly(admin.ModelAdmin):
-    """May be looked at. Lists join what they show and count no more rows than a page has."""
+class LookOnly(admin.ModelAdmin):
+    """May be looked at."""
 
-    show_full_result_count = False
-    list_per_page = 50
     actions = None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -45,6 +45,10 @@ class ReadOnly(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False
+
+
+class ReadOnly(LookOnly, KeysetAdmin):
+    """Lists join what they show and read no more rows than a page has."""
 
 
 class SeasonForm(forms.ModelForm):
@@ -133,7 +137,6 @@ class AuditEntryAdmin(ReadOnly):
     list_filter = ("deed", "season")
     list_select_related = ("season",)
     search_fields = ("who", "deed", "reason", "season__slug", "=candidate__id", "=batch__id", "member__user__username")
-    ordering = ("-id",)
     raw_id_fields = ("by", "season", "run", "batch", "candidate", "member")
 
 
@@ -220,13 +223,24 @@ class ShardAdmin(ReadOnly):
 class CandidateAdmin(ReadOnly):
     list_display = ("id", "season_id", "batch_id", "arrival", "formula", "n_atoms", "state", "reason", "attempts")
     list_filter = ("state", "season")
-    search_fields = ("=id", "=formula", "=batch__id", "=content_hash")
+    search_fields = ("formula",)
+    search_help_text = "its number, its batch's, or a reduced formula"
+    numbers, texts = ("pk", "batch"), ("formula",)
+
+    def indexed(self, term: str) -> Q | None:
+        """The index of formulas begins with the season."""
+        if number(term.strip()) is not None:
+            return super().indexed(term)
+        seasons = list(models.Season.objects.values_list("pk", flat=True))
+        return Q(season__in=seasons, formula=term.strip())
 
 
 @admin.register(models.CandidateDetail)
 class CandidateDetailAdmin(ReadOnly):
     list_display = ("candidate_id", "file", "block", "sentence")
-    search_fields = ("=candidate__id",)
+    search_fields = ("file",)
+    search_help_text = "the candidate's number"
+    numbers = ("pk",)
     exclude = ("geometry",)
 
 
@@ -235,7 +249,9 @@ class RelaxationFactAdmin(ReadOnly):
     list_display = ("id", "scale", "formula", "n_sites", "stopped", "energy_per_atom", "steps", "seconds", "created_at")
     list_filter = ("stopped",)
     list_select_related = ("scale",)
-    search_fields = ("=formula", "=initial_hash")
+    search_fields = ("initial_hash",)
+    search_help_text = "its number, or the content hash of the initial structure"
+    numbers, texts = ("pk",), ("initial_hash",)
 
 
 @admin.register(models.RelaxationGeometry)
@@ -264,7 +280,10 @@ class RunAdmin(ReadOnly):
 class PhaseAdmin(ReadOnly):
     list_display = ("id", "run_id", "number", "formula", "status", "energy_per_atom", "formation_energy_per_atom")
     list_filter = ("status",)
-    search_fields = ("=formula", "=chemical_system")
+    search_fields = ("formula",)
+    search_help_text = "its number in the run, a reduced formula or a chemical system"
+    numbers, texts = ("number",), ("formula", "chemical_system")
+    within = ("run", models.Run)
 
 
 @admin.register(models.RunAuditor)
@@ -300,14 +319,20 @@ class WithdrawalAdmin(ReadOnly):
 class PlacementAdmin(ReadOnly):
     list_display = ("id", "run_id", "candidate_id", "verdict", "reason", "e_above_hull_on_arrival", "placed_at")
     list_filter = ("verdict",)
-    search_fields = ("=candidate__id",)
+    search_fields = ("reason",)
+    search_help_text = "the candidate's number"
+    numbers = ("candidate",)
+    within = ("run", models.Run)
 
 
 @admin.register(models.HullPoint)
 class HullPointAdmin(ReadOnly):
     list_display = ("id", "run_id", "formula", "hull_energy", "lowest_energy", "is_vertex", "log_position")
     list_filter = ("is_vertex",)
-    search_fields = ("=formula",)
+    search_fields = ("formula",)
+    search_help_text = "a reduced formula"
+    texts = ("formula",)
+    within = ("run", models.Run)
 
 
 @admin.register(models.HullAudit)
@@ -324,7 +349,6 @@ class HullAuditAdmin(ReadOnly):
     )
     list_filter = ("run__season",)
     list_select_related = ("run__season",)
-    ordering = ("-finished_at",)
 
 
 @admin.register(models.LogEntry)
@@ -339,7 +363,10 @@ class ScoreEntryAdmin(ReadOnly):
     list_display = ("id", "run_id", "number", "member_name", "points", "reason", "formula", "provisional", "written_at")
     list_filter = ("reason", "provisional")
     list_select_related = ("member__user",)
-    search_fields = ("=candidate__id", "=formula", "member__user__username")
+    search_fields = ("member__user__username",)
+    search_help_text = "the candidate's number, or a name"
+    numbers = ("candidate",)
+    within = ("run", models.Run)
 
     @admin.display(description="member")
     def member_name(self, entry: models.ScoreEntry) -> str:
@@ -358,12 +385,12 @@ class AcceptedJudgeAdmin(ReadOnly):
 
 
 @admin.register(models.Lock)
-class LockAdmin(ReadOnly):
+class LockAdmin(LookOnly):
     list_display = ("name", "token", "until", "deaths")
 
 
 @admin.register(models.Bell)
-class BellAdmin(ReadOnly):
+class BellAdmin(LookOnly):
     """Work that nobody has taken up yet."""
 
     list_display = ("name", "mark", "since", "rung", "told_at")
@@ -375,4 +402,3 @@ class DumpAdmin(ReadOnly):
 
     list_display = ("id", "season", "stored_in", "begun_at", "whole_at")
     list_select_related = ("season",)
-    ordering = ("-id",)

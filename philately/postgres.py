@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _SILENCE = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}  # s, s, s
+# A page's query is estimated by all that it might read: compiling it would take seconds, running it milliseconds.
+_NOT_COMPILED = "-c jit=off"
 
 
 def pooled(database: Mapping[str, Any], *, size: int, timeout_s: float) -> dict[str, Any]:
@@ -12,9 +14,10 @@ def pooled(database: Mapping[str, Any], *, size: int, timeout_s: float) -> dict[
 
     timeout_s: how long a thread waits for one. A connection is tried before it is given out, and replaced where the
     server was restarted meanwhile; while the server is away each request tries anew instead of waiting out a pause
-    that grows. size 0: no pool, each thread has a connection of its own.
+    that grows. size 0: no pool, each thread has a connection of its own. Of options said twice the last counts: theirs.
     """
     options = {**_SILENCE, **database.get("OPTIONS", {})}
+    options["options"] = f"{_NOT_COMPILED} {options.get('options', '')}".strip()
     if size > 0:
         options["pool"] = {
             "min_size": 0,

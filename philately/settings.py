@@ -68,19 +68,19 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "philately.pages.watched.Watched",
+    "csp.middleware.CSPMiddleware",  # these three are for every answer, monitors' too
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "philately.pages.headers.SafeHeaders",
     "philately.pages.probes.Probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "philately.pages.faults.Faults",
-    "philately.pages.headers.SafeHeaders",
     "philately.pages.staff_door.StaffDoor",
 ]
 
@@ -184,6 +184,7 @@ CACHE_URL = env.str("CACHE_URL", "locmem://")
 CACHES = {
     "default": cache_at(CACHE_URL, prefix=env.str("CACHE_PREFIX", "philately")),
     "local": cache_at("locmem://", prefix="local"),  # counts while the shared one does not answer
+    "figures": cache_at("locmem://", prefix="figures"),  # what pages count, kept by each process for itself
 }
 TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])  # addresses and networks; unix: a socket file
 TRUSTED_NETWORKS = networks_from(TRUSTED_PROXIES)
@@ -258,6 +259,9 @@ PLACE_CHUNK = env.int("PLACE_CHUNK", 5000)
 PLACE_DEADLINE_S = env.float("PLACE_DEADLINE_S", 7 * 86_400.0)  # the longest that one candidate holds up the others
 
 CODE_COMMIT = env.str("CODE_COMMIT", "")  # of an image, which is no checkout
+
+FIGURES_KEPT_FROM_S = env.float("FIGURES_KEPT_FROM_S", 0.05)  # what takes longer to count is kept
+
 DATA_LICENCE = env.str("DATA_LICENCE", "CC BY 4.0")
 
 # Watching

@@ -13,6 +13,7 @@ import pytest
 
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="philately-tests-")
 os.environ["PLAIN_STATIC"] = "1"
+os.environ["FIGURES_KEPT_FROM_S"] = "1e9"  # however busy the machine, pages show what is in the database
 os.environ.setdefault("BROKER_URL", "memory://")
 os.environ["CACHE_URL"] = "locmem://"  # it is emptied before each test
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # idle BLAS threads spin: on two busy cores a 3 × 3 solve takes 8 ms
@@ -50,6 +51,7 @@ def _uncounted() -> None:
     """Nobody has done anything yet, as far as limits count: accounts of other tests had the same keys."""
     caches["default"].clear()
     caches["local"].clear()
+    caches["figures"].clear()
 
 
 @pytest.fixture

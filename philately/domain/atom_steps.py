@@ -8,12 +8,14 @@ aside, which is our fault, costs nothing. All of it belongs to the day on which 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from django.db.models import Count, F, Sum
 from django.db.models.functions import Now
 
 from philately.models import Batch, Candidate, Membership, RelaxationFact
 from philately.queries.efforts import TO_RELAX, usual_of
+from philately.queries.remembered import remembered
 from philately.states import BatchState, CandidateState
 from validation.effort import Waiting
 
@@ -71,22 +73,33 @@ class Used:
 
 
 def used(member: Membership) -> Used:
-    """Five queries, of the member's own rows and the scale's latest relaxations."""
+    """Five queries, of the member's own rows and the scale's latest relaxations.
+
+    Where summing up is costly, what batches that are read cost may be as of a while ago; a new one is counted at once.
+    """
     batches = list(
         Batch.objects.filter(owner=member, state__in=_COUNTS)
         .order_by("pk")
         .values_list("pk", "submitted_at", "state", F("n_found") - F("n_released"), Now())
     )
-    keys = [pk for pk, *_ in batches]  # told one by one: asked for by owner, SQLite may go through everybody's
-    relaxed, forgiven, waiting = _relaxed(keys), _forgiven(keys), _waiting(keys)
+    read = [pk for pk, _, state, *_ in batches if state == BatchState.READ]
+    known = remembered(f"atom-steps:{member.pk}", partial(_spent, read)).figure
+    new = [pk for pk, _, state, *_ in batches if pk not in known or state == BatchState.UPLOADED]
+    spent = {**known, **(_spent(new) if new else {})}
     usual = usual_of(member.season.scale_id)
     costs = []
     for pk, at, state, n_unreleased, _ in batches:
-        to_come = waiting.get(pk, Waiting(n_structures=0))
+        relaxed, to_come = spent[pk]
         if state == BatchState.UPLOADED:
             to_come = _with_unread(to_come, max(0, n_unreleased))
-        costs.append(Cost(at, relaxed.get(pk, 0) - forgiven.get(pk, 0), usual.atom_steps(to_come)))
+        costs.append(Cost(at, relaxed, usual.atom_steps(to_come)))
     return Used(tuple(costs), batches[0][-1] if batches else _NEVER)
+
+
+def _spent(batches: Sequence[int]) -> dict[int, tuple[int, Waiting]]:
+    """By batch: atom-steps that were used, and what is in the queue and still to be relaxed."""
+    relaxed, forgiven, waiting = _relaxed(batches), _forgiven(batches), _waiting(batches)
+    return {pk: (relaxed.get(pk, 0) - forgiven.get(pk, 0), waiting.get(pk, Waiting(n_structures=0))) for pk in batches}
 
 
 def _with_unread(released: Waiting, n: int) -> Waiting:
@@ -95,7 +108,8 @@ def _with_unread(released: Waiting, n: int) -> Waiting:
 
 
 def _relaxed(batches: Sequence[int]) -> dict[int, int]:
-    """Atom-steps by batch, summed up in an index."""
+    """Atom-steps by batch, summed up in an index. Batches are told one by one: asked for by owner, SQLite may go
+    through everybody's."""
     facts = RelaxationFact.objects.filter(made_for__in=batches).order_by()
     return dict(facts.values_list("made_for").annotate(n=Sum(F("n_sites") * F("steps"))))
 

@@ -7,10 +7,8 @@ are; the last round is paid and the last dump is written.
 import time
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -108,7 +106,7 @@ def freeze(season: Season, *, by: User, reason: str, wait_s: float = 600.0) -> d
         _let_sequencer_finish(season, wait_s)
         _freeze(season, by, reason)
     season = Season.objects.select_related("official_run").get(pk=season.pk)
-    return dumps.dump_season(season, Path(settings.DUMP_DIR) / season.slug, wait_s=wait_s)
+    return dict(dumps.offer(season).manifest)
 
 
 def _refuse_in_flight(season: Season) -> None:

@@ -7,94 +7,31 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from django.conf import settings
-from django.db.models import Prefetch, QuerySet
 from django.db.models.functions import Now
 
-from hull.entries import Formula
 from hull.reference import Coverage, write_release
-from hull.store import STABLE_TOLERANCE, HullStore, Position
-from philately.domain import offered_dumps
+from hull.store import STABLE_TOLERANCE
+from philately.domain import dump_rows, offered_dumps
+from philately.domain.dump_rows import SCHEMA
 from philately.domain.locks import Hold, LockLost, lock
 from philately.domain.releases import file_sha256, release_of
 from philately.domain.runs import hull_of
 from philately.logs import carries
-from philately.models import Candidate, Dump, Phase, Placement, Run, Season
+from philately.models import Candidate, Dump, Run, Season
 from philately.queries.dumps import MANIFEST, latest_dump, shows, state_of
-from philately.queries.stable import symmetry_row
-from philately.states import FINAL, PhaseStatus
-from validation.crystal import Crystal
-from validation.prototype_labels import prototype_of
-from validation.spacegroup import symbol_of
+from philately.states import FINAL, CandidateState
 
 FORMAT_VERSION = 2
-_CHUNK = 2000
+_UNDER_WAY = sorted(set(CandidateState) - FINAL)  # told one by one, they are looked up in an index
 _PREFIX = ".offered-"  # of folders in DUMP_DIR, on their way to the storage
 _ABANDONED_S = 86_400.0
-
-SCHEMA = pa.schema(
-    [
-        ("immutable_id", pa.string()),
-        ("origin", pa.string()),  # season, or release
-        ("chemical_formula_reduced", pa.string()),  # elements in alphabetical order, as OPTIMADE has it
-        ("chemical_system", pa.string()),
-        ("elements", pa.list_(pa.string())),
-        ("nelements", pa.int32()),
-        ("nsites", pa.int32()),
-        ("lattice_vectors", pa.list_(pa.list_(pa.float64()))),  # Å
-        ("cartesian_site_positions", pa.list_(pa.list_(pa.float64()))),  # Å
-        ("species_at_sites", pa.list_(pa.string())),
-        ("energy", pa.float64()),  # eV, of the cell
-        ("energy_per_atom", pa.float64()),  # eV/atom, and so are the distances below
-        ("formation_energy_per_atom", pa.float64()),
-        ("e_above_hull", pa.float64()),
-        ("e_above_hull_on_arrival", pa.float64()),
-        ("decomposition_energy", pa.float64()),
-        ("is_stable", pa.bool_()),
-        ("status", pa.string()),
-        (
-            "decomposition",
-            pa.list_(
-                pa.struct(
-                    [
-                        ("immutable_id", pa.string()),
-                        ("chemical_formula_reduced", pa.string()),
-                        ("fraction", pa.float64()),
-                    ]
-                )
-            ),
-        ),
-        ("space_group_number", pa.int16()),
-        ("label", pa.string()),
-        ("note", pa.string()),
-        ("participant", pa.string()),
-        ("method", pa.string()),
-        ("submitted_at", pa.timestamp("us", tz="UTC")),
-        ("arrival", pa.int64()),
-        ("initial_content_hash", pa.string()),
-        ("relaxation_steps", pa.int32()),
-        ("fmax_ev_per_ang", pa.float64()),
-        ("smax_ev_per_ang3", pa.float64()),
-        ("judge", pa.string()),
-        ("scale_digest", pa.string()),
-        ("release_sha256", pa.string()),
-        ("rules_digest", pa.string()),
-        ("device", pa.string()),
-        ("versions", pa.string()),  # JSON
-        ("log_position", pa.int64()),
-        ("space_group_symbol", pa.string()),
-        ("pearson_symbol", pa.string()),
-        ("prototype_label", pa.string()),  # AFLOW's notation, with the elements
-        ("prototype", pa.string()),  # the same for whatever elements
-    ]
-)
 
 
 class DumpRefused(Exception):
@@ -140,7 +77,7 @@ def due(season: Season) -> bool:
         return True
     if shows(offered, run):
         return False
-    under_way = Candidate.objects.filter(season=season).exclude(state__in=FINAL).exists()
+    under_way = Candidate.objects.filter(season=season, state__in=_UNDER_WAY).exists()
     young = Dump.objects.filter(pk=offered.pk, whole_at__gt=Now() - timedelta(seconds=settings.DUMP_EVERY_S))
     return not under_way or not young.exists()
 
@@ -220,11 +157,11 @@ def _write(run: Run, folder: Path, hold: Hold, at_work: Callable[[], None]) -> d
     phases = folder / "phases.parquet"
     n_rows = 0
     with pq.ParquetWriter(phases, SCHEMA, compression="zstd") as writer:
-        for rows in _chunks(run, hull):
+        for table in dump_rows.tables(run, hull):
             hold.confirm()
             at_work()
-            writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
-            n_rows += len(rows)
+            writer.write_table(table)
+            n_rows += table.num_rows
     release = folder / "release.parquet"
     write_release(release_of(run.release), release)
     manifest = _manifest(run, {phases.name: n_rows, release.name: run.release.n_phases}, folder)
@@ -274,140 +211,3 @@ def _remark(coverage: str) -> str:
         f"The release covers {coverage} only: e_above_hull is optimistic, novelty is not defined and points are for "
         "practice. Stable reads: predicted stable by the judge."
     )
-
-
-def _chunks(run: Run, hull: HullStore) -> Iterator[list[dict[str, Any]]]:
-    """Rows sorted by chemical system, formula, energy and number."""
-    order = list(
-        Phase.objects.filter(run=run)
-        .exclude(status=PhaseStatus.WITHDRAWN)
-        .order_by("chemical_system", "formula", "energy_per_atom", "number")
-        .values_list("pk", flat=True)
-    )
-    for start in range(0, len(order), _CHUNK):
-        some = order[start : start + _CHUNK]
-        rows = {phase.pk: phase for phase in _with_everything(run).filter(pk__in=some)}
-        positions = {
-            phase.number: hull.entry_position(phase.number)
-            for phase in rows.values()
-            if phase.status == PhaseStatus.ON_RECORD
-        }
-        formulas = _formulas(run, positions.values())
-        yield [_row(run, rows[pk], positions.get(rows[pk].number), formulas) for pk in some]
-
-
-def _formulas(run: Run, positions: Iterable[Position]) -> dict[int, str]:
-    """Of every phase that is part of a decomposition, by number."""
-    numbers = {number for position in positions for number, _ in position.decomposition}
-    return dict(Phase.objects.filter(run=run, number__in=numbers).values_list("number", "formula"))
-
-
-def _with_everything(run: Run) -> QuerySet[Phase]:
-    placements = Placement.objects.filter(run=run)
-    return Phase.objects.select_related(
-        "release_phase",
-        "candidate__relaxation__geometry",
-        "first_candidate__batch__owner__user",
-    ).prefetch_related(Prefetch("first_candidate__placements", queryset=placements))
-
-
-def _id(run: Run, number: int) -> str:
-    return f"{run.season.slug}-{run.number}-{number}"
-
-
-def _row(run: Run, phase: Phase, position: Position | None, formulas: Mapping[int, str]) -> dict[str, Any]:
-    crystal = _crystal(phase)
-    formula = Formula.parse(phase.formula)
-    return {
-        "immutable_id": _id(run, phase.number),
-        "origin": "release" if phase.release_phase_id else "season",
-        "chemical_formula_reduced": phase.formula,
-        "chemical_system": phase.chemical_system,
-        "elements": list(formula.elements),
-        "nelements": len(formula.elements),
-        "nsites": len(crystal),
-        "lattice_vectors": crystal.lattice.tolist(),
-        "cartesian_site_positions": crystal.cart_coords.tolist(),
-        "species_at_sites": list(crystal.symbols),
-        "energy": phase.energy_per_atom * len(crystal),
-        "energy_per_atom": phase.energy_per_atom,
-        "formation_energy_per_atom": phase.formation_energy_per_atom,
-        "status": phase.status,
-        **_distances(run, position, formulas),
-        **_origin(phase),
-        **_relaxation(phase),
-        **_symmetry(phase),
-        "judge": run.scale.name,
-        "scale_digest": run.scale.digest,
-        "release_sha256": run.release.sha256,
-        "rules_digest": run.rules_digest,
-        "log_position": run.log_position,
-    }
-
-
-def _crystal(phase: Phase) -> Crystal:
-    """The representative's cell: a relaxed candidate, or the release's where nobody refined it."""
-    if phase.candidate is not None and phase.candidate.relaxation is not None:
-        return Crystal.unpack(phase.candidate.relaxation.geometry.crystal)
-    assert phase.release_phase is not None  # a database constraint
-    return Crystal.unpack(phase.release_phase.geometry)
-
-
-def _distances(run: Run, position: Position | None, formulas: Mapping[int, str]) -> dict[str, Any]:
-    if position is None or position.e_above_hull is None:
-        return {"e_above_hull": None, "decomposition_energy": None, "is_stable": None, "decomposition": None}
-    return {
-        "e_above_hull": position.e_above_hull,
-        "decomposition_energy": position.decomposition_energy,
-        "is_stable": position.e_above_hull <= STABLE_TOLERANCE,
-        "decomposition": [
-            {
-                "immutable_id": _id(run, number),
-                "chemical_formula_reduced": formulas[number],
-                "fraction": fraction,
-            }
-            for number, fraction in position.decomposition
-        ],
-    }
-
-
-def _origin(phase: Phase) -> dict[str, Any]:
-    if phase.first_candidate is None:
-        assert phase.release_phase is not None
-        return {"label": phase.release_phase.label, "note": phase.release_phase.note}
-    batch = phase.first_candidate.batch
-    placement = phase.first_candidate.placements.all()[0]
-    return {
-        "participant": batch.owner.user.username,
-        "method": batch.method,
-        "submitted_at": batch.submitted_at,
-        "arrival": phase.first_candidate.arrival,
-        "e_above_hull_on_arrival": placement.e_above_hull_on_arrival,
-    }
-
-
-def _symmetry(phase: Phase) -> dict[str, Any]:
-    """The representative's; null where no group was found, or none was looked for yet."""
-    row = symmetry_row(phase)
-    number, label = row.space_group_number, row.prototype_label
-    return {
-        "space_group_number": number,
-        "space_group_symbol": symbol_of(number) if number else None,
-        "pearson_symbol": row.pearson_symbol or None,
-        "prototype_label": label or None,
-        "prototype": prototype_of(label) if label else None,
-    }
-
-
-def _relaxation(phase: Phase) -> dict[str, Any]:
-    fact = phase.candidate.relaxation if phase.candidate else None
-    if fact is None:
-        return {}
-    return {
-        "initial_content_hash": fact.initial_hash,
-        "relaxation_steps": fact.steps,
-        "fmax_ev_per_ang": fact.fmax_ev_per_ang,
-        "smax_ev_per_ang3": fact.smax_ev_per_ang3,
-        "device": fact.provenance["device"],
-        "versions": json.dumps(fact.provenance["versions"], sort_keys=True),
-    }

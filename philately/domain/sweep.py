@@ -108,7 +108,8 @@ def _set_aside_shards() -> None:
 
 
 def _try_again() -> None:
-    failed = Candidate.objects.filter(state=CandidateState.FAILED)
+    seasons = list(Season.objects.values_list("pk", flat=True))  # with which the index of states begins
+    failed = Candidate.objects.filter(season__in=seasons, state=CandidateState.FAILED)
     for candidate in failed.filter(attempts__gte=settings.MAX_ATTEMPTS)[:1000]:
         _set_aside(candidate)
     for attempts in range(settings.MAX_ATTEMPTS):
@@ -150,11 +151,10 @@ def _set_aside_what_blocks() -> None:
         candidate = blocking(season)
         if candidate is None or candidate.state == CandidateState.RELAXING:
             continue
-        waiting = Candidate.objects.filter(
-            season=season, state=CandidateState.RELAXED, arrival__gt=candidate.arrival, changed_at__lt=Now() - patience
-        )
-        passed = waiting.filter(changed_at__gte=candidate.changed_at)
-        if passed.exists() and Candidate.objects.filter(pk=candidate.pk, changed_at__lt=Now() - patience).exists():
+        old = Candidate.objects.filter(changed_at__lt=Now() - patience)
+        behind = old.filter(season=season, state=CandidateState.RELAXED, arrival__gt=candidate.arrival)
+        passed = behind.filter(changed_at__gte=candidate.changed_at)
+        if old.filter(pk=candidate.pk).exists() and passed.exists():  # the second looks at all that wait
             _set_aside(candidate, f"not finished {patience} after the ones behind it; an organiser looks at it")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from philately.broker import ring
 from philately.domain import likenesses
@@ -90,11 +90,14 @@ def _whose_turn_it_is(season: Season, size: int) -> list[Candidate]:
     """Checked candidates before the first that is unread, or failed here. The horizon comes first, as it does in
     phase 3."""
     failed = Q(content_hash="") | Q(failed_in=Stage.SETTLE)
-    unread = Q(state=CandidateState.RECEIVED) | Q(failed, state=CandidateState.FAILED)
+    unread = Q(state=CandidateState.RECEIVED), Q(failed, state=CandidateState.FAILED)
     candidates = Candidate.objects.filter(season=season)
     horizon = candidates.order_by("arrival").values_list("arrival", flat=True).last() or 0
     candidates = candidates.filter(arrival__lte=horizon)
-    frontier = candidates.filter(unread).order_by("arrival").values_list("arrival", flat=True).first()
+    mine = Candidate.objects.filter(season=OuterRef("pk"), arrival__lte=horizon).order_by("arrival")
+    firsts = (Subquery(mine.filter(one).values("arrival")[:1]) for one in unread)  # one look into the index each
+    found = Season.objects.values_list(*firsts).get(pk=season.pk)  # in one statement: what is tried again is in one
+    frontier = min((arrival for arrival in found if arrival is not None), default=None)
     checked = candidates.filter(state=CandidateState.CHECKED)
     if frontier is not None:
         checked = checked.filter(arrival__lt=frontier)

@@ -123,7 +123,7 @@ class Candidate(Leased):
             models.Index(fields=["season", "state", "arrival"], name="candidate_queue"),
             models.Index(fields=["season", "formula", "arrival"], name="candidate_formula"),
             models.Index(fields=["batch", "arrival"], name="candidate_batch"),
-            models.Index(fields=["batch", "state"], name="candidate_batch_state"),
+            models.Index(fields=["batch", "state", "arrival"], name="candidate_batch_queue"),
             models.Index(
                 fields=["state", "lease_until"], name="candidate_lease", condition=Q(lease_until__isnull=False)
             ),

@@ -52,7 +52,7 @@ def batches(request: HttpRequest) -> HttpResponse:
     assert isinstance(request.user, User)  # login_required
     before = number(request.GET.get("before", ""))
     rows = queries.batches_of(request.user, before=before, size=_PAGE_SIZE)
-    following = rows[_PAGE_SIZE - 1].pk if len(rows) > _PAGE_SIZE else None
+    following = rows[_PAGE_SIZE - 1].batch.pk if len(rows) > _PAGE_SIZE else None
     shown = {"batches": rows[:_PAGE_SIZE], "following": following, "dry_runs": queries.dry_runs_of(request.user)[:20]}
     return render(request, "batches/batches.html", shown)
 
@@ -74,7 +74,8 @@ def batch_live(request: HttpRequest, pk: int) -> HttpResponse:
     A page with an estimate says when that was made, and gets another one once it is old: others' progress changes it.
     """
     found = _find(request, pk)
-    if request.GET.get("mark") == _mark(found, queries.progress_of(found)) and not _is_stale(request):
+    account = queries.account_of(queries.view_of(found.season, request.user), found)
+    if request.GET.get("mark") == _mark(found, account.progress) and not _is_stale(request):
         return HttpResponse(status=204)
     return render(request, "batches/live.html", _shown(request, found))
 
@@ -100,7 +101,8 @@ def _find(request: HttpRequest, pk: int) -> Batch:
 def _shown(request: HttpRequest, found: Batch) -> dict[str, object]:
     view = queries.view_of(found.season, request.user)
     asked = Asked.of(request)
-    progress = queries.progress_of(found)
+    account = queries.account_of(view, found)
+    progress = account.progress
     estimate = queries.estimate_of(found, progress)
     return {
         **common(view),
@@ -110,7 +112,8 @@ def _shown(request: HttpRequest, found: Batch) -> dict[str, object]:
         "estimate": estimate,
         "estimated_at": int(time.time()) if estimate else None,
         "mark": _mark(found, progress),
-        "tallies": queries.tallies_of(found, veiled=view.veiled),
+        "tallies": account.tallies,
+        "counted_at": account.as_of,
         "table": queries.table_of(view, found, outcome=asked.outcome, reason=asked.reason, after=asked.after),
     }
 

@@ -40,6 +40,7 @@ class Probes:
         request.resolver_match = resolve(request.path_info)
         response: HttpResponseBase = request.resolver_match.func(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         return response
 
 

@@ -13,9 +13,8 @@ from django.views.decorators.http import require_http_methods
 from philately import queries
 from philately.domain.withdrawals import WithdrawalRefused, ask, end_release
 from philately.models import Batch, Candidate, User
-from philately.pages.candidates import find_candidate
+from philately.pages.candidates import find_candidate, is_leaving
 from philately.pages.seasons import common
-from philately.states import CandidateState
 from philately.templatetags.show import sentence
 
 
@@ -36,7 +35,9 @@ def withdraw_candidate(request: HttpRequest, pk: int) -> HttpResponse:
     found = find_candidate(request, pk)
     what = f"the structure {found.detail.file} {found.detail.block}".strip()
     back = reverse("candidate", args=[pk])
-    return _withdraw(request, Candidate.objects.filter(pk=pk), view_of=found, what=what, back=back)
+    n_standing = 0 if is_leaving(found) else 1
+    mine = Candidate.objects.filter(pk=pk)
+    return _withdraw(request, mine, view_of=found, what=what, back=back, n_standing=n_standing)
 
 
 @login_required
@@ -47,15 +48,22 @@ def withdraw_batch(request: HttpRequest, pk: int) -> HttpResponse:
     if found is None:
         raise Http404("there is no such batch, or it is somebody else's")
     candidates, back = Candidate.objects.filter(batch=found), reverse("batch", args=[pk])
-    return _withdraw(request, candidates, view_of=found, what=f"the whole batch {pk}", back=back)
+    view = queries.view_of(found.season, request.user)
+    what, n_standing = f"the whole batch {pk}", queries.n_standing(view, found)
+    return _withdraw(request, candidates, view_of=found, what=what, back=back, n_standing=n_standing)
 
 
 def _withdraw(
-    request: HttpRequest, candidates: QuerySet[Candidate], *, view_of: Batch | Candidate, what: str, back: str
+    request: HttpRequest,
+    candidates: QuerySet[Candidate],
+    *,
+    view_of: Batch | Candidate,
+    what: str,
+    back: str,
+    n_standing: int,
 ) -> HttpResponse:
     """Asks on GET and does it on POST. Whoever sees a batch may withdraw it: its owner and the season's organisers."""
     assert isinstance(request.user, User)  # login_required
-    standing = candidates.filter(withdrawal=None).exclude(state=CandidateState.WITHDRAWN)
     form = WithdrawForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         reason = form.cleaned_data["reason"]
@@ -69,7 +77,7 @@ def _withdraw(
             messages.info(request, _told(asked))
             return redirect(back)
     season = view_of.season
-    shown = {"form": form, "what": what, "back": back, "n_standing": standing.count()}
+    shown = {"form": form, "what": what, "back": back, "n_standing": n_standing}
     return render(request, "batches/withdraw.html", {**common(queries.view_of(season, request.user)), **shown})
 
 

@@ -2,7 +2,10 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Count, Q, QuerySet
@@ -11,6 +14,8 @@ from philately.models import Batch, Candidate, Placement, User
 from philately.queries.blind import shown_as
 from philately.queries.fates import ACCEPTED, DISQUALIFIED, REFUSED, left_out, placed
 from philately.queries.permissions import batches_for, candidates_for
+from philately.queries.remembered import remembered
+from philately.queries.seasons import View
 from philately.queries.steps import Step, steps_of
 from philately.states import FINAL, BatchState, CandidateState
 from validation.placing import Verdict
@@ -32,16 +37,36 @@ def visible_candidate(user: User | AnonymousUser, candidate_id: int) -> Candidat
     return candidates_for(user).filter(pk=candidate_id).select_related(*related).first()
 
 
-def batches_of(user: User, *, before: int | None = None, size: int = 50) -> list[Batch]:
-    """The user's own, newest first, with ``n_structures`` and ``n_final``; one query, one more row than ``size``."""
-    batches = Batch.objects.filter(owner__user=user).select_related("season")
+@dataclass(frozen=True, slots=True)
+class BatchLine:
+    """A batch in the list of one's own. as_of: when its structures were counted, None where that was just now."""
+
+    batch: Batch
+    n_structures: int
+    n_final: int
+    as_of: datetime | None
+
+
+def batches_of(user: User, *, before: int | None = None, size: int = 50) -> list[BatchLine]:
+    """The user's own, newest first; two queries, one more row than ``size``."""
+    mine = Batch.objects.filter(owner__user=user).select_related("season")
     if before is not None:
-        batches = batches.filter(pk__lt=before)
-    return list(
-        batches.annotate(
-            n_structures=Count("candidates"), n_final=Count("candidates", filter=Q(candidates__state__in=FINAL))
-        ).order_by("-pk")[: size + 1]
-    )
+        mine = mine.filter(pk__lt=before)
+    batches = list(mine.order_by("-pk")[: size + 1])
+    keys = [batch.pk for batch in batches]
+    kept = remembered(f"batches:{user.pk}:{before}:{size}", partial(_sizes, keys))
+    new = [key for key in keys if key not in kept.figure]  # since it was counted
+    sizes = {**kept.figure, **(_sizes(new) if new else {})}
+    return [BatchLine(batch, *sizes[batch.pk], None if batch.pk in new else kept.as_of) for batch in batches]
+
+
+def _sizes(batches: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """By batch: its structures, and those of them that are final. Counted in an index."""
+    candidates = Candidate.objects.filter(batch__in=batches).order_by("batch")
+    final = Count("state", filter=Q(state__in=FINAL))
+    rows = candidates.values_list("batch").annotate(n=Count("state"), n_final=final)
+    counted = {batch: (n, n_final) for batch, n, n_final in rows}
+    return {batch: counted.get(batch, (0, 0)) for batch in batches}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +100,21 @@ class Progress:
 
 def progress_of(batch: Batch) -> Progress:
     """One query."""
-    leaving = Count("withdrawal", filter=Q(withdrawal__done_at=None))
-    by_state = batch.candidates.order_by("state").values_list("state").annotate(n=Count("pk"), leaving=leaving)
-    counts = {state: n for state, n, _ in by_state}
+    return _progress(batch, *_states_of(batch.pk))
+
+
+def _progress(batch: Batch, counts: Mapping[str, int], n_leaving: int) -> Progress:
     n_final = sum(counts.get(state, 0) for state in FINAL)
-    n_leaving = sum(leaving for _, _, leaving in by_state)
     steps, total = steps_of(counts), sum(counts.values())
     return Progress(batch.state, batch.problem, batch.n_found, steps, total, n_final, n_leaving)
+
+
+def _states_of(batch_id: int) -> tuple[dict[str, int], int]:
+    """Candidates by state, and how many are about to be withdrawn."""
+    leaving = Count("withdrawal", filter=Q(withdrawal__done_at=None))
+    candidates = Candidate.objects.filter(batch=batch_id).order_by("state")
+    by_state = list(candidates.values_list("state").annotate(n=Count("pk"), leaving=leaving))
+    return {state: n for state, n, _ in by_state}, sum(leaving for _, _, leaving in by_state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +123,37 @@ class Tallies:
 
     outcomes: tuple[tuple[str, int], ...]
     reasons: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a batch's page counts. as_of: when it was counted, None where that was just now."""
+
+    progress: Progress
+    tallies: Tallies
+    as_of: datetime | None
+
+
+def account_of(view: View, batch: Batch) -> Account:
+    """Four queries. Of one count, the progress first: where that says finished, the tallies are the last ones.
+
+    What is counted for those to whom the season is veiled is kept apart from what is counted for the others.
+    """
+    whose = "veiled" if view.veiled else "all"
+    kept = remembered(f"batch:{batch.pk}:{batch.state}:{whose}", partial(_counted, batch, veiled=view.veiled))
+    states, tallies = kept.figure
+    return Account(_progress(batch, *states), tallies, kept.as_of)
+
+
+def _counted(batch: Batch, *, veiled: bool) -> tuple[tuple[dict[str, int], int], Tallies]:
+    return _states_of(batch.pk), tallies_of(batch, veiled=veiled)
+
+
+def n_standing(view: View, batch: Batch) -> int:
+    """Structures that may be withdrawn still."""
+    progress = account_of(view, batch).progress
+    gone = sum(step.count for step in progress.steps if step.key == "withdrawn")
+    return progress.total - gone - progress.n_leaving
 
 
 def tallies_of(batch: Batch, *, veiled: bool = False) -> Tallies:

@@ -11,13 +11,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from hull.arrays import EntryArrays
 from hull.entries import Entry, Formula
 from hull.store import HullStore, Position
 from philately.models import Phase, Placement, Run
-from philately.queries.fates import placed
 from philately.queries.positions import subsystems
 from philately.states import CandidateState
 from validation.placing import Verdict
@@ -35,11 +34,11 @@ def shown_as(outcome: str) -> str:
     return Verdict.DUPLICATE if outcome in _MATCHES else outcome
 
 
-def judged(run: Run | None, outcome: str) -> Q:
-    """Candidates with a verdict in the run that is shown as this: a filter by a hidden class, or by what an organiser
-    decided on it, finds nothing."""
+def judged(outcome: str) -> Q | None:
+    """A verdict that is shown as this; None where none is: a filter by a hidden class, or by what an organiser decided,
+    finds nothing. For ``fates.with_verdict``."""
     verdicts = [verdict for verdict in Verdict if shown_as(verdict) == outcome]
-    return placed(run) & Q(Exists(Placement.objects.filter(run=run, candidate=OuterRef("pk"), verdict__in=verdicts)))
+    return Q(verdict__in=verdicts) if verdicts else None
 
 
 def sentence_of(placement: Placement) -> str:

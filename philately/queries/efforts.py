@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from philately.models import Candidate, Opinion, RelaxationFact
-from philately.queries import clock
 from philately.states import CandidateState, OpinionState
 from validation.effort import Effort, Usual, usual
 
@@ -19,12 +19,11 @@ TO_RELAX = Q(state__in=(*IN_LINE, CandidateState.FAILED), relaxation=None)
 def usual_of(scale_id: int) -> Usual:
     """One query of at most 500 rows, however many relaxations there are."""
     latest = RelaxationFact.objects.filter(scale=scale_id).order_by("-created_at")[:_SAMPLE]
-    since = clock.now() - _LATELY
     return usual(
         [
-            Effort(n_sites, steps, seconds if shard is None and at > since else None, at.timestamp())
-            for n_sites, steps, seconds, at, shard in latest.values_list(
-                "n_sites", "steps", "seconds", "created_at", "provenance__shard"
+            Effort(n_sites, steps, seconds if shard is None and at > now - _LATELY else None, at.timestamp())
+            for n_sites, steps, seconds, at, shard, now in latest.values_list(
+                "n_sites", "steps", "seconds", "created_at", "provenance__shard", Now()
             )
         ]
     )

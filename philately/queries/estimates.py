@@ -1,12 +1,14 @@
 """How long relaxations will take, about: of a batch under way, and of a dry run if it were submitted."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from django.db.models import Count, Max, Q, Sum
 
 from philately.models import Batch, Candidate, DryRun
 from philately.queries.batches import Progress
 from philately.queries.efforts import IN_LINE, TO_RELAX, usual_of, workers_on
+from philately.queries.remembered import remembered
 from philately.states import BatchState, DryRunState
 from validation.effort import Waiting
 
@@ -33,6 +35,10 @@ def estimate_of(batch: Batch, progress: Progress) -> Estimate | None:
     """
     if batch.state != BatchState.READ or progress.is_finished or batch.season.scale.problem:
         return None
+    return remembered(f"estimate:{batch.pk}", partial(_estimate, batch)).figure
+
+
+def _estimate(batch: Batch) -> Estimate | None:
     in_line = Q(state__in=IN_LINE)
     own = batch.candidates.filter(TO_RELAX).aggregate(
         n=Count("pk"),

@@ -5,10 +5,12 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from philately.models import Candidate, Placement, Run, RunExclusion
 from philately.states import CandidateState
+from validation.placing import Verdict
 
 DISQUALIFIED = "disqualified"
 ACCEPTED = "accepted"  # these two: what was held, once an organiser decided on it
 REFUSED = "refused"
+MAY_BE_PLACED = (CandidateState.PLACED, CandidateState.PARKED)
 
 
 def with_fate(candidates: QuerySet[Candidate], run: Run | None) -> QuerySet[Candidate]:
@@ -28,15 +30,28 @@ def left_out(run: Run | None) -> Q:
 def placed(run: Run | None) -> Q:
     """With a verdict in this run. A parked twin has one where the run leaves out its original."""
     verdicts = Placement.objects.filter(run=run, candidate=OuterRef("pk"), withdrawn_after=None)
-    return Q(Exists(verdicts), state__in=(CandidateState.PLACED, CandidateState.PARKED))
+    return Q(Exists(verdicts), state__in=MAY_BE_PLACED)
 
 
-def judged(run: Run | None, outcome: str) -> Q:
-    """Candidates with this verdict in the run, or with this decision on what was held."""
-    placements = Placement.objects.filter(run=run, candidate=OuterRef("pk"))
+def with_verdict(candidates: QuerySet[Candidate], run: Run | None) -> QuerySet[Candidate]:
+    """Candidates with ``verdict``, ``verdict_reason`` and ``accepted`` (what was decided on it) in this run, to filter.
+
+    A candidate's own verdict is asked for, not whether there is one like it: for that PostgreSQL reads all verdicts of
+    the run first. Nulls where there is none.
+    """
+    verdicts = Placement.objects.filter(run=run, candidate=OuterRef("pk"), withdrawn_after=None)
+    return candidates.alias(
+        verdict=Subquery(verdicts.values("verdict")[:1]),
+        verdict_reason=Subquery(verdicts.values("reason")[:1]),
+        accepted=Subquery(verdicts.values("decision__accepted")[:1]),
+    )
+
+
+def judged(outcome: str) -> Q | None:
+    """This verdict, undecided, or this decision on what was held; None where it is neither. For ``with_verdict``."""
     if outcome in (ACCEPTED, REFUSED):
-        return placed(run) & Q(Exists(placements.filter(decision__accepted=outcome == ACCEPTED)))
-    return placed(run) & Q(Exists(placements.filter(verdict=outcome, decision=None)))
+        return Q(accepted=outcome == ACCEPTED)
+    return Q(verdict=outcome, accepted__isnull=True) if outcome in set(Verdict) else None
 
 
 def decision_on(placement: Placement) -> tuple[str, str]:

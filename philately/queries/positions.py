@@ -43,6 +43,19 @@ def with_distance(phases: QuerySet[Phase]) -> QuerySet[Phase]:
     return phases.filter(status=PhaseStatus.ON_RECORD).annotate(above=above)
 
 
+def points_on_hull(run: Run | None) -> QuerySet[HullPoint]:
+    """Compositions with a phase on the hull now, with ``ground``: what its distance is measured from, eV/atom."""
+    lowest, hull = F("lowest_energy"), F("hull_energy")
+    points = HullPoint.objects.filter(Q(is_vertex=True) | Q(lowest_energy__lte=hull + STABLE_TOLERANCE), run=run)
+    return points.annotate(ground=Case(When(hull_energy__isnull=True, then=lowest), default=Least(lowest, hull)))
+
+
+def phases_at_point() -> QuerySet[Phase]:
+    """Those on the hull, of the point of ``points_on_hull`` at hand."""
+    of_it = Phase.objects.filter(run=OuterRef("run"), formula=OuterRef("formula"), status=PhaseStatus.ON_RECORD)
+    return of_it.filter(energy_per_atom__lte=OuterRef("ground") + STABLE_TOLERANCE).order_by()
+
+
 def on_hull(run: Run | None) -> QuerySet[Phase]:
     """The phases on the hull now, those of the release included."""
     return with_distance(Phase.objects.filter(run=run)).filter(above__lte=STABLE_TOLERANCE)  # type: ignore[misc]  # annotated

@@ -2,14 +2,16 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Count
 
 from philately.models import Candidate, Membership, Season, User
 from philately.queries import clock
 from philately.queries.permissions import rights_in
+from philately.queries.remembered import remembered
 from philately.queries.steps import Step, steps_of
 from philately.states import FINAL, Role, Visibility
 
@@ -42,21 +44,30 @@ def is_blind(season: Season) -> bool:
     return season.closes_at is None or clock.now() < season.closes_at
 
 
-def _count(rows: QuerySet[Membership] | QuerySet[Candidate]) -> Coalesce:
-    counted = rows.filter(season=OuterRef("pk")).order_by().values("season").annotate(n=Count("pk")).values("n")
-    return Coalesce(Subquery(counted, output_field=IntegerField()), 0)
+@dataclass(frozen=True, slots=True)
+class SeasonRow:
+    """A season on the first page. as_of: when it was counted, None where that was just now."""
+
+    season: Season
+    n_participants: int
+    n_structures: int
+    as_of: datetime | None
 
 
-def seasons_with_counts() -> QuerySet[Season]:
-    """Newest first, with ``n_participants`` and ``n_structures``; one query."""
-    return (
-        Season.objects.select_related("scale", "official_run__release")
-        .annotate(
-            n_participants=_count(Membership.objects.filter(role=Role.PARTICIPANT)),
-            n_structures=_count(Candidate.objects.all()),
-        )
-        .order_by("-opens_at", "-pk")
-    )
+def seasons_with_counts() -> list[SeasonRow]:
+    """Newest first, with ``scale`` and ``official_run__release``; three queries."""
+    counts = remembered("seasons", _counts)
+    seasons = Season.objects.select_related("scale", "official_run__release").order_by("-opens_at", "-pk")
+    return [SeasonRow(season, *counts.figure.get(season.pk, (0, 0)), counts.as_of) for season in seasons]
+
+
+def _counts() -> dict[int, tuple[int, int]]:
+    """Participants and structures, by season."""
+    members = Membership.objects.filter(role=Role.PARTICIPANT).order_by("season")
+    participants = dict(members.values_list("season").annotate(n=Count("pk")))
+    structures = dict(Candidate.objects.order_by("season").values_list("season").annotate(n=Count("pk")))
+    seasons = participants.keys() | structures.keys()
+    return {season: (participants.get(season, 0), structures.get(season, 0)) for season in seasons}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +77,21 @@ class Queue:
     steps: tuple[Step, ...]
     total: int
     waiting: int  # not final yet
+    as_of: datetime | None  # when it was counted, where that was not just now
 
 
 def queue_of(season: Season, *, of: Collection[int] | None = None) -> Queue:
-    """One query. of: memberships whose structures alone are counted."""
-    candidates = Candidate.objects.filter(season=season)
+    """One query. of: memberships whose structures alone are counted, and kept apart."""
+    whose = "all" if of is None else ",".join(map(str, sorted(of)))
+    kept = remembered(f"queue:{season.pk}:{whose}", partial(_states_of, season.pk, of))
+    counts, total = kept.figure, sum(kept.figure.values())
+    waiting = total - sum(counts.get(state, 0) for state in FINAL)
+    return Queue(steps_of(counts), total, waiting, kept.as_of)
+
+
+def _states_of(season_id: int, of: Collection[int] | None) -> dict[str, int]:
+    """Candidates by state, counted in an index."""
+    candidates = Candidate.objects.filter(season=season_id)
     if of is not None:
         candidates = candidates.filter(batch__owner__in=of)
-    counts = dict(candidates.order_by("state").values_list("state").annotate(n=Count("pk")))
-    total = sum(counts.values())
-    return Queue(steps_of(counts), total, total - sum(counts.get(state, 0) for state in FINAL))
+    return dict(candidates.order_by("state").values_list("state").annotate(n=Count("state")))

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from hull.store import STABLE_TOLERANCE, Position
 from philately.models import Batch, Candidate, HullPoint, Phase, Placement, Run, ScoreEntry
-from philately.queries import blind
-from philately.queries.fates import ACCEPTED, DISQUALIFIED, decision_on, fate_of, judged, left_out, placed, with_fate
+from philately.queries import blind, fates
+from philately.queries.fates import ACCEPTED, DISQUALIFIED, MAY_BE_PLACED, decision_on, fate_of, left_out, with_fate
 from philately.queries.positions import distance, provisional_positions
 from philately.queries.seasons import View
 from philately.states import CandidateState, PhaseStatus
@@ -81,8 +83,7 @@ def table_of(
 ) -> Table:
     """A page of a batch in order of arrival; at most seven queries, however many rows."""
     run = view.season.official_run
-    shown = blind.judged(run, outcome) if view.veiled else judged(run, outcome)
-    wanted = _chosen(batch.candidates.filter(arrival__gt=after), run, (outcome, shown), reason)
+    wanted = _chosen(view, batch.candidates.filter(arrival__gt=after), outcome, reason)
     candidates = list(with_fate(wanted, run).select_related("detail", "relaxation").order_by("arrival")[: size + 1])
     following = candidates[size - 1].arrival if len(candidates) > size else None
     return Table(tuple(_rows(view, run, candidates[:size])), following)
@@ -97,26 +98,32 @@ def row_of(view: View, candidate: Candidate) -> BatchRow:
 
 
 def all_rows(view: View, batch: Batch, *, outcome: str = "", reason: str = "") -> Iterator[BatchRow]:
-    """Every row, a page at a time."""
+    """Every row, a page at a time; the first page is a small one, so that an answer begins at once."""
     after: int | None = 0
+    size = PAGE_SIZE
     while after is not None:
-        table = table_of(view, batch, outcome=outcome, reason=reason, after=after, size=1000)
+        table = table_of(view, batch, outcome=outcome, reason=reason, after=after, size=size)
         yield from table.rows
-        after = table.following
+        after, size = table.following, 1000
 
 
-def _chosen(candidates: QuerySet[Candidate], run: Run | None, asked: tuple[str, Q], reason: str) -> QuerySet[Candidate]:
-    """asked: an outcome, and whose verdicts are shown as it."""
-    outcome, shown = asked
-    verdicts = Placement.objects.filter(run=run, candidate=OuterRef("pk"))
+def _chosen(view: View, candidates: QuerySet[Candidate], outcome: str, reason: str) -> QuerySet[Candidate]:
+    """Looked for in order of arrival, by outcomes as the viewer is shown them."""
+    run = view.season.official_run
     if outcome == DISQUALIFIED:
-        candidates = candidates.filter(left_out(run))
-    elif outcome:
-        candidates = candidates.filter(shown | (Q(state=outcome) & ~placed(run) & ~left_out(run)))
+        return candidates.filter(left_out(run))
+    if not outcome and not reason:
+        return candidates
+    candidates = fates.with_verdict(candidates, run)
+    judged, bare = Q(state__in=MAY_BE_PLACED, verdict__isnull=False), ~Q(state__in=MAY_BE_PLACED) | Q(verdict=None)
+    if outcome:
+        shown = blind.judged(outcome) if view.veiled else fates.judged(outcome)
+        ways = [judged & shown] if shown is not None else []
+        ways += [Q(state=outcome) & bare & ~left_out(run)] if outcome in set(CandidateState) else []
+        candidates = candidates.filter(reduce(or_, ways, Q(pk__in=[])))
     if reason:
-        for_it = placed(run) & Q(Exists(verdicts.filter(reason=reason)))
-        bare = Q(reason=reason) & ~placed(run) & ~left_out(run) & ~Q(state=CandidateState.WITHDRAWN)
-        candidates = candidates.filter(for_it | bare)
+        unjudged = Q(reason=reason) & bare & ~left_out(run) & ~Q(state=CandidateState.WITHDRAWN)
+        candidates = candidates.filter((judged & Q(verdict_reason=reason)) | unjudged)
     return candidates
 
 

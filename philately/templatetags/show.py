@@ -47,6 +47,13 @@ def utc(moment: datetime | None) -> str | SafeString:
 
 
 @register.filter
+def clock(moment: datetime) -> SafeString:
+    """A moment as <time>, to the second, without the day: of what was counted a while ago."""
+    moment = moment.astimezone(UTC)
+    return format_html('<time datetime="{}">{} UTC</time>', f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%H:%M:%S}")
+
+
+@register.filter
 def ev(energy: float | None) -> str:
     """An energy or a distance with three decimals; a dash where there is none."""
     return "–" if energy is None else f"{energy:.3f}".replace("-0.000", "0.000")

@@ -124,13 +124,13 @@ def holding() -> dict[str, object]:
 
 def copied() -> dict[str, object]:
     """COPY through a connection of the pool, and one that breaks in the middle of it."""
-    rows = [(f"lock-{number}", "") for number in range(3000)]
-    bulk.insert(Lock, ("name", "token"), rows)
+    columns = ("name", "token", "deaths")
+    bulk.insert(Lock, columns, [(f"lock-{number}", "", 0) for number in range(3000)])
     try:
         with transaction.atomic():
-            bulk.insert(Lock, ("name", "token"), [("half", "")])
+            bulk.insert(Lock, columns, [("half", "", 0)])
             end_all()
-            bulk.insert(Lock, ("name", "token"), [("other half", "")])
+            bulk.insert(Lock, columns, [("other half", "", 0)])
     except OperationalError:
         close_old_connections()
     return {"rows": Lock.objects.count(), "half": Lock.objects.filter(name__contains="half").count()}

@@ -1,9 +1,11 @@
 """Blind seasons: until the close, what a participant sees does not depend on what others submitted."""
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from django.core.cache import caches
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import Client
@@ -17,7 +19,8 @@ from philately.domain import dry_runs, place
 from philately.domain.dry_reading import carry_out
 from philately.domain.intake import Method
 from philately.domain.seasons import join
-from philately.models import HullPoint, Phase, Placement, Run, Season, User
+from philately.models import HullPoint, Membership, Phase, Placement, Run, Season, User
+from philately.queries import remembered
 from philately.states import Role, Visibility
 from tests.releases import write_emt_release
 from validation.placing import Verdict
@@ -85,25 +88,29 @@ def _without_ids(answer) -> str:
 
 @pytest.fixture
 def worlds(season, ann, bob, settings, tmp_path):
-    """What bob sees where nobody else submitted anything, and where ann did before him."""
+    """What bob sees where nobody else submitted anything, and where ann did before him; whoever is told of looks
+    first."""
 
-    def world(name: str, others: dict[str, str]) -> dict[str, str]:
+    def world(name: str, others: dict[str, str], first_looks: Sequence[Membership]) -> dict[str, str]:
         settings.MEDIA_ROOT = tmp_path / name  # rolled back, the other world's batches had the same keys
         place.forget()
+        caches["figures"].clear()
         with transaction.atomic():
             if others:
                 submit(ann, others)
                 run_all(season)
             batch = submit(bob, BOBS)
             run_all(season)
+            for member in first_looks:
+                seen_by(member, season, batch)
             seen = seen_by(bob, season, batch)
             transaction.set_rollback(True)
         season.refresh_from_db()
         return seen
 
-    def both() -> tuple[dict[str, str], dict[str, str]]:
-        world("before", ANNS)  # whoever comes first pays for a relaxation, in atom-steps of his quota
-        return world("alone", {}), world("beside", ANNS)
+    def both(*first_looks: Membership) -> tuple[dict[str, str], dict[str, str]]:
+        world("before", ANNS, ())  # whoever comes first pays for a relaxation, in atom-steps of his quota
+        return world("alone", {}, first_looks), world("beside", ANNS, first_looks)
 
     return both
 
@@ -114,6 +121,41 @@ def test_all_that_a_participant_sees_is_the_same_whatever_others_submitted(blind
     for what in alone:
         assert beside[what].splitlines() == alone[what].splitlines(), what
     assert alone.keys() == beside.keys()
+
+
+@pytest.fixture
+def kept(settings, monkeypatch):
+    """Every figure is, from the first look on, and never counted again."""
+    settings.FIGURES_KEPT_FROM_S = 0.0
+    monkeypatch.setattr(remembered, "_REST", 1e12)
+
+
+def test_figures_that_are_kept_are_the_same_too_whoever_looked_before(blind, bob, join_as, worlds, kept):
+    alone, beside = worlds(join_as("olga", Role.ORGANISER), bob)
+
+    for what in alone:
+        assert beside[what].splitlines() == alone[what].splitlines(), what
+    assert "(as of" in alone["batch"] and "(as of" in alone["leaderboard"] and "(as of" in alone["season"]
+
+
+def test_figures_kept_for_a_participant_are_not_shown_to_organisers_nor_after_the_close(
+    blind, ann, bob, join_as, client, kept
+):
+    submit(ann, ANNS)
+    run_all(blind)
+    batch = submit(bob, BOBS)
+    run_all(blind)
+    verdict = Placement.objects.get(candidate__batch=batch).verdict
+    olga = join_as("olga", Role.ORGANISER)
+    veiled = seen_by(bob, blind, batch)
+    assert f"outcome={verdict}" not in veiled["batch"] and "By points" not in veiled["leaderboard"]
+
+    for member in (olga, bob):
+        told = seen_by(member, blind, batch)
+        assert f"outcome={verdict}" in told["batch"]
+        assert "By points" in told["leaderboard"] and "ann" in told["leaderboard"]
+        assert "3 submitted" not in veiled["season"] and "4 submitted" in told["season"]
+        Season.objects.update(closes_at=timezone.now() - timedelta(seconds=1))
 
 
 def test_in_an_open_season_it_is_not(worlds):

@@ -10,11 +10,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, RequestFactory
 from django.urls import reverse
-from driving import first_texts, submit, zipped
+from driving import first_texts, run_all, submit, zipped
 from redis import Redis
 
 from philately.domain import limits
-from philately.domain.dumps import dump_season
+from philately.domain.dumps import offer
 from philately.domain.keys import make_key
 from philately.domain.limits import TooMany, spend
 from philately.models import Batch, User
@@ -245,10 +245,12 @@ class TestUploads:
         assert begun.status_code == 429 and begun["Retry-After"] and begun["Tus-Resumable"] == "1.0.0"
         assert Batch.objects.count() == 2
 
-    def test_tables_and_dumps_too(self, client, season, participant, at_most, settings):
+    def test_tables_and_dumps_too(self, client, season, participant, at_most):
         at_most(TABLES=1, DUMPS=1)
         batch = submit(participant, first_texts())
-        dump_season(season, settings.DUMP_DIR / season.slug)
+        run_all(season)
+        season.refresh_from_db()
+        offer(season)
         dump = reverse("dump-file", args=[season.slug, "manifest.json"])
         client.force_login(participant.user)
 

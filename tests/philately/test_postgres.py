@@ -76,6 +76,15 @@ def test_what_the_address_says_of_the_connection_stays():
     assert (made["CONN_MAX_AGE"], made["CONN_HEALTH_CHECKS"]) == (0, True)
 
 
+def test_queries_are_not_compiled_unless_the_address_says_so_and_limits_join_that():
+    made = pooled({**POSTGRES, "OPTIONS": {"options": "-c jit=on"}}, size=0, timeout_s=3)
+    assert made["OPTIONS"]["options"] == "-c jit=off -c jit=on"  # the last one counts
+
+    plain = pooled(POSTGRES, size=0, timeout_s=3)
+    bound(plain, statement_s=30, lock_s=10)
+    assert plain["OPTIONS"]["options"].startswith("-c jit=off -c statement_timeout=30000 -c lock_timeout=10000")
+
+
 def test_without_a_size_there_is_no_pool():
     assert "pool" not in pooled(POSTGRES, size=0, timeout_s=3)["OPTIONS"]
 

@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.conf import settings as project_settings
 from django.test import Client
 from django.urls import reverse
 from driving import first_texts, run_all, submit
 
-from philately.domain.dumps import dump_season
+from philately.domain.dumps import offer
 from philately.pages.csv_lines import inert
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +22,7 @@ def judged(season, participant):
     batch = submit(participant, first_texts())
     run_all(season)
     season.refresh_from_db()
-    dump_season(season, project_settings.DUMP_DIR / season.slug)
+    offer(season)
     return batch
 
 
@@ -151,7 +150,7 @@ class TestSettings:
         )
 
     def test_production_requires_the_second_factor_and_secure_cookies(self):
-        done = self.started(HTTPS="1", ALLOWED_HOSTS="example.org")
+        done = self.started(HTTPS="1", ALLOWED_HOSTS="example.org", SECRET_KEY="of-the-one-who-runs-it-" * 3)
 
         assert done.stdout.split() == ["True", "__Host-sessionid", "True", "True"], done.stderr
 

@@ -145,7 +145,7 @@ class TestReceived:
         settle(participant.season_id)
         assert Candidate.objects.filter(state=S.PARSED).count() == 6
         assert deaths <= 6
-        assert f"candidate {lost.pk} is set aside" in errors()
+        assert f"candidate {lost.pk} is set aside: it failed" in errors()
         assert Shard.objects.get().state == ShardState.PARSED
 
     def test_a_structure_that_raises_each_time_is_set_aside_alone_and_named(self, shard, monkeypatch):
@@ -323,7 +323,7 @@ class TestRelaxed:
         assert lost.pk == relaxed[2].pk
         assert lost.detail.sentence == "attempt 3 failed: ArithmeticError: no such number"
         assert Candidate.objects.filter(state=S.PLACED).count() == 6
-        assert f"candidate {lost.pk} is set aside" in errors()
+        assert f"candidate {lost.pk} is set aside: it failed" in errors()
 
     def test_one_that_kills_the_sequencer_each_time_is_set_aside(self, participant, relaxed, monkeypatch):
         self._faulty(monkeypatch, relaxed[2], Killed())
