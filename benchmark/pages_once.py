@@ -38,6 +38,7 @@ from philately.states import CandidateState  # noqa: E402
 
 _SMALL = 1000  # candidates of the season that queries are compared with
 _LIMIT_MS = 300.0
+_VARIES = {"batch_under_way"}  # makes an estimate where something of the batch is to be relaxed still
 _ROUNDS = 3  # before the clock starts: figures that are kept are counted
 
 
@@ -61,7 +62,7 @@ def main(count: int, n_clients: int, think_s: float, seconds: float) -> dict[str
         "loaded_per_s": count / loaded_s,
         **_figures(answers, seconds),
         **{f"{name}_queries": float(n) for name, n in many.items()},
-        "pages_with_more_queries": float(sum(n > few[name] for name, n in many.items())),
+        "pages_with_more_queries": float(sum(n > few[name] for name, n in many.items() if name not in _VARIES)),
         "counted_each_time_ms": 1000 * counted_s.percentile("leaderboard", 0.5),
         "speedup_over_counting": counted_s.percentile("leaderboard", 0.5) / answers.percentile("leaderboard", 0.5),
     }
