@@ -1,7 +1,8 @@
 """The dump that a season offers."""
 
+from collections.abc import Iterable
+
 from philately.models import Dump, Run, Season
-from philately.queries import clock
 
 MANIFEST = "manifest.json"
 
@@ -11,10 +12,10 @@ def latest_dump(season: Season) -> Dump | None:
     return Dump.objects.filter(season=season, whole_at__isnull=False).order_by("-pk").first()
 
 
-def age_s(dump: Dump) -> float:
-    """Seconds since it was whole, by the database's clock; one small query."""
-    assert dump.whole_at is not None  # nothing else is offered
-    return max(0.0, (clock.now() - dump.whole_at).total_seconds())
+def latest_dumps(seasons: Iterable[Season]) -> dict[int, Dump]:
+    """The same of many, by season, those without any left out; one query: what was replaced is soon removed."""
+    whole = Dump.objects.filter(season__in=list(seasons), whole_at__isnull=False).order_by("pk")
+    return {dump.season_id: dump for dump in whole}
 
 
 def shows(dump: Dump, run: Run) -> bool:

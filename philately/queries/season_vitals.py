@@ -8,8 +8,8 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Now
 from prometheus_client import Metric
 
-from philately.models import Batch, Candidate, HullAudit, Phase, Run, Season
-from philately.queries.dumps import age_s, latest_dump, shows
+from philately.models import Batch, Candidate, Dump, HullAudit, Phase, Run, Season
+from philately.queries.dumps import latest_dumps, shows
 from philately.queries.figures import Sample, age_of, counted, family, first, interpreted, value_of
 from philately.states import BatchState, CandidateState, PhaseStatus
 
@@ -68,24 +68,29 @@ def of_seasons(seasons: list[Season]) -> list[Metric]:
 
 
 def _of_dumps(seasons: list[Season]) -> list[Metric]:
-    offered = {one.pk: latest_dump(one) for one in seasons}
+    offered = latest_dumps(seasons)
 
     def age(season: Season) -> float | None:
-        dump = offered[season.pk]
-        return None if dump is None else age_s(dump)
+        dump = offered.get(season.pk)
+        return None if dump is None else _age_of(dump, season)
 
     def stale(season: Season) -> float | None:
-        run, dump = season.official_run, offered[season.pk]
+        run, dump = season.official_run, offered.get(season.pk)
         if run is None or not run.placed_to:
             return None
         if dump is None:
             return _since_beginning(season, run)
-        return 0.0 if shows(dump, run) else age_s(dump)
+        return 0.0 if shows(dump, run) else _age_of(dump, season)
 
     return [
         _figure("dump_age_seconds", "Since the dump that the season's page offers was written.", seasons, age),
         _figure("dump_stale_seconds", f"The same {_STALE_HELP} there is no dump.", seasons, stale),
     ]
+
+
+def _age_of(dump: Dump, season: Season) -> float:
+    assert dump.whole_at is not None  # nothing else is offered
+    return max(0.0, float((value_of(season, "now") - dump.whole_at).total_seconds()))
 
 
 def _oldest(seasons: list[Season]) -> Iterable[Sample]:

@@ -539,7 +539,7 @@ class TestTheCommand:
         assert "2 withdrawn" in (printed := capsys.readouterr().out)
         assert "2 of them wait for the sequencer" in printed
         place_waiting(season.pk)
-        call_command("withdraw", story[0].pk, by="olga")
+        call_command("withdraw", story[0].pk, by="olga", reason="asked by mail")
 
         assert "0 withdrawn, 1 had been before" in capsys.readouterr().out
         assert {_state(one) for one in story[:2]} == {S.WITHDRAWN}

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         candidates = _meant(options["candidate"], options["batch"])
         try:
             for batch in Batch.objects.filter(pk__in=options["batch"]):
-                end_release(batch, by=user)
+                end_release(batch, by=user, reason=options["reason"])
             asked = ask(candidates, by=user, reason=options["reason"])
         except WithdrawalRefused as refusal:
             raise CommandError(str(refusal)) from refusal
