@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.db.models import F, Q, QuerySet
 
 from philately.domain import fair_share, files, quotas, shards, slices
 from philately.domain.locks import Hold, LockLost
 from philately.domain.readings import Reading
 from philately.domain.refusals import UploadRefused
+from philately.domain.transitions import SESSION_LOST
 from philately.models import Batch
 from philately.states import BatchState
 from validation.archive import ArchiveRefused
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _OWNERS = 16  # whose uploads are read side by side; each is a file that is open
 _EACH = 2  # uploads of each of them
 _SUSPECT = 2  # attempts that came no further, after which an upload is read alone: it may be what kills workers
-_OURS = (LockLost, OperationalError, InterfaceError)  # nothing that a batch could be blamed for
+_OURS = (LockLost, *SESSION_LOST)  # nothing that a batch could be blamed for
 
 
 @dataclass(slots=True)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from philately.broker import ring
 from philately.domain import bulk, files, intake, likenesses, reading, twins
 from philately.domain.caution import narrowed
-from philately.domain.transitions import WorkerDied, expired, fail, lease_end, move, new_token
+from philately.domain.transitions import SESSION_LOST, WorkerDied, expired, fail, lease_end, move, new_token
 from philately.logs import about, carries
 from philately.models import Candidate, CandidateDetail, InitialFingerprint, Season, Shard
 from philately.states import CandidateState, ShardState, Stage
@@ -128,7 +128,7 @@ def _parse_alone(shard: Shard, candidate: Candidate, content: bytes) -> bool:
         Shard.objects.filter(pk=shard.pk, lease=shard.lease).update(attempts=settings.MAX_ATTEMPTS - 1)
     try:
         return _commit_part(shard, _reads(shard, [candidate], content), noted=True)
-    except (OperationalError, InterfaceError):
+    except SESSION_LOST:
         raise
     except Exception as error:
         log.exception("reading candidate %s failed", candidate.pk)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import F
 
 from philately.domain import bulk, comparisons, hull_snapshots, occasions, outcomes, statistics, withdrawals
@@ -20,7 +20,7 @@ from philately.domain.locks import LockLost, lock
 from philately.domain.outcomes import Placed
 from philately.domain.recall import Judged, finds_and_ledger, open_systems, phases_near
 from philately.domain.runs import hull_of
-from philately.domain.transitions import WorkerDied, fail, move
+from philately.domain.transitions import SESSION_LOST, WorkerDied, fail, move
 from philately.domain.turns import Turn, Waiting, arrival_of, frontier, turn_of
 from philately.logs import carries
 from philately.models import Candidate, Run, Season
@@ -183,7 +183,7 @@ def place_chunk(run: Run, hold: Held, *, official: bool = True, caution: Caution
         log.exception("placing candidate %s failed", fault.candidate, extra={"candidate": fault.candidate})
         _fail(fault, noted=caution.alone)
         return 0, True
-    except (OperationalError, InterfaceError):
+    except SESSION_LOST:
         raise
     except Exception as error:
         if not careful or not turn.waiting or (caution.alone and len(turn.waiting) > 1):

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import Count, Q, Sum
 from django.db.models.functions import Now
 
@@ -34,7 +34,7 @@ from philately.domain.files import chunks
 from philately.domain.locks import is_free, within_reach
 from philately.domain.parse import shards_waiting
 from philately.domain.place import blocking
-from philately.domain.transitions import expired, ids, move, say
+from philately.domain.transitions import SESSION_LOST, expired, ids, move, say
 from philately.domain.turns import turn_of
 from philately.models import (
     Batch,
@@ -71,7 +71,7 @@ def sweep() -> None:
     ):
         try:
             step()
-        except (OperationalError, InterfaceError):
+        except SESSION_LOST:
             raise
         except Exception:
             log.exception("a step of the sweeper failed, the next round tries again: %s", step.__qualname__)

@@ -5,12 +5,17 @@ from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
+from django.db import InterfaceError, InternalError, OperationalError
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from philately.domain.files import storable
 from philately.models import Candidate, CandidateDetail
 from philately.states import CANDIDATE_EDGES, CandidateState, Stage
+
+# What statements raise once the session with the database is gone: it was ended, or the server was. InternalError is
+# that of a transaction which fell silent for too long. No structure can be blamed for any of them.
+SESSION_LOST = (OperationalError, InterfaceError, InternalError)
 
 
 class IllegalMove(Exception):

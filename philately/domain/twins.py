@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from philately.broker import ring
@@ -17,7 +17,7 @@ from philately.domain.bells import ring_relax
 from philately.domain.caution import Caution
 from philately.domain.files import chunks
 from philately.domain.locks import Hold, LockLost, lock
-from philately.domain.transitions import WorkerDied, fail, ids, move, say
+from philately.domain.transitions import SESSION_LOST, WorkerDied, fail, ids, move, say
 from philately.logs import carries
 from philately.models import Candidate, Placement, Scale, Season
 from philately.states import CandidateState, Stage
@@ -64,7 +64,7 @@ def _settle_carefully(season: Season, waiting: list[Candidate], rules: Rules, ho
         return 0
     try:
         released = _settle_chunk(season, waiting, rules, hold)
-    except (LockLost, OperationalError, InterfaceError):
+    except (LockLost, *SESSION_LOST):
         raise
     except Exception as error:
         log.exception("looking for twins of %s candidates from arrival %s failed", len(waiting), waiting[0].arrival)

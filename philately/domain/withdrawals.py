@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -21,7 +21,7 @@ from philately.domain.audit_log import About, Deed, record
 from philately.domain.files import storable
 from philately.domain.locks import LockLost
 from philately.domain.removals import take_out
-from philately.domain.transitions import move
+from philately.domain.transitions import SESSION_LOST, move
 from philately.domain.twins import promote
 from philately.models import Batch, Candidate, Placement, Run, Season, User, Withdrawal
 from philately.queries.permissions import may_withdraw
@@ -174,7 +174,7 @@ def carry_out_placed(run: Run, hold: Held, taken_up: TakenUp, *, official: bool 
     for wish in wishes:
         try:
             _carry_out(wish, run, hold, taken_up, official=official)
-        except (LockLost, OperationalError, InterfaceError):
+        except (LockLost, *SESSION_LOST):
             raise
         except Exception as error:
             if not official:

@@ -85,6 +85,7 @@ def empty_messages(running: Platform) -> None:
         message.unlink(missing_ok=True)
 
 
+@pytest.mark.slow  # kills are in every run of test_whole_seasons.py, clocks in test_clocks.py
 def test_killed_without_a_bell_and_with_clocks_that_jump_a_season_on_one_machine_comes_out_the_same(tmp_path, alone):
     clocks = Clocks(tmp_path)
     with season(tmp_path / "platform", SWEEP_EVERY_S="2", **clocks.environment) as disturbed:
@@ -107,6 +108,7 @@ def test_a_database_and_a_broker_that_come_and_go_change_nothing(tmp_path, alone
         judged(disturbed, alone(*[WAVE] * WAVES))
 
 
+@pytest.mark.slow  # a broker that goes away is in every run above, RabbitMQ in test_whole_seasons.py
 def test_connections_to_rabbitmq_that_are_cut_change_nothing(tmp_path, alone):
     needs(PostgreSQL=5432, RabbitMQ=5672)
     proxy = Proxy(5672)
@@ -173,7 +175,7 @@ def disk(tmp_path):
         with (
             small_disk(data / "files", 12 << 20),
             small_disk(data / "staging", 48 << 20),
-            web_server(tmp_path) as server,
+            web_server(tmp_path, STORAGE_FLOOR_BYTES="0") as server,
         ):
             yield server
     except PermissionError as error:

@@ -21,6 +21,7 @@ def alone(tmp_path_factory):
         "DATABASE_URL": f"postgresql://somebody:hush@127.0.0.1:{free_port()}/philately",
         "BROKER_URL": f"amqp://somebody:hush@127.0.0.1:{free_port()}//",
     }
+    nowhere["DATABASE_WAIT_S"] = "0.5"  # else the pool is asked for longer than /readyz waits
     watching = {"PROMETHEUS_MULTIPROC_DIR": str(shared), "METRICS_TOKEN": "a-token", "LOG_FORMAT": "json"}
     with platform(folder, PLAIN_STATIC="1", **nowhere, **watching) as running:
         data = folder / "data"
@@ -82,10 +83,10 @@ def test_metrics_of_both_processes_add_up_and_say_what_is_gone(alone):
 def test_every_line_of_its_log_is_json_and_a_failed_request_is_found_by_its_id(alone):
     answer = _get(alone, "/", **{"X-Request-ID": "from-a-proxy-1"})
 
-    assert answer.status_code == 500
+    assert answer.status_code == 503
     assert answer.headers["X-Request-ID"] == "from-a-proxy-1"
     records = [json.loads(line) for line in alone.running.log.read_text().splitlines()]
-    (failed,) = [record for record in records if record.get("request_id") == "from-a-proxy-1"]
-    assert (failed["level"], failed["logger"]) == ("ERROR", "django.request")
-    assert "OperationalError" in failed["traceback"]
+    failed, *_ = [record for record in records if record.get("request_id") == "from-a-proxy-1"]
+    assert (failed["level"], failed["logger"]) == ("ERROR", "philately.pages.faults")
+    assert "GET / is answered with 503" in failed["message"]
     assert "hush" not in alone.running.log.read_text()

@@ -7,9 +7,10 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 
 from philately.domain.sweep import sweep
+from philately.domain.transitions import SESSION_LOST
 from philately.storage import StorageFault
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         while not ended.is_set():
             try:
                 sweep()
-            except (OperationalError, InterfaceError) as error:
+            except SESSION_LOST as error:
                 log.warning("the database does not answer, the next round will try again: %s", error)
                 close_old_connections()
             except StorageFault as error:
