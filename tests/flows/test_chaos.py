@@ -187,11 +187,13 @@ def test_an_upload_that_finds_the_disk_full_goes_on_once_there_is_room(disk):
     """The storage is a tmpfs that is full to the last megabytes."""
     headers = {"Authorization": f"Bearer {disk.running.driver('key', 'ann')}", "Tus-Resumable": "1.0.0"}
     data = os.urandom(6 << 20)
-    filler = Path(disk.running.environment["DATA_DIR"]) / "files" / "of-somebody-else"
-    filler.write_bytes(bytes(10 << 20))
     address = create(disk, headers, len(data))
+    filler = Path(disk.running.environment["DATA_DIR"]) / "files" / "of-somebody-else"
+    filler.write_bytes(bytes(8 << 20))  # room for each half, but not for the whole
+    half = len(data) // 2
+    assert patch(address, headers, 0, data[:half]).status_code == 204
 
-    refused = patch(address, headers, 0, data)
+    refused = patch(address, headers, half, data[half:])
 
     assert refused.status_code == 507
     assert "full" in refused.text
