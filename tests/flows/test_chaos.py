@@ -187,11 +187,11 @@ def test_an_upload_that_finds_the_disk_full_goes_on_once_there_is_room(disk):
     """The storage is a tmpfs that is full to the last megabytes."""
     headers = {"Authorization": f"Bearer {disk.running.driver('key', 'ann')}", "Tus-Resumable": "1.0.0"}
     data = os.urandom(6 << 20)
-    address = create(disk, headers, len(data))
-    filler = Path(disk.running.environment["DATA_DIR"]) / "files" / "of-somebody-else"
-    filler.write_bytes(bytes(8 << 20))  # room for each half, but not for the whole
     half = len(data) // 2
+    address = create(disk, headers, len(data))
     assert patch(address, headers, 0, data[:half]).status_code == 204
+    filler = Path(disk.running.environment["DATA_DIR"]) / "files" / "of-somebody-else"
+    filler.write_bytes(bytes(8 << 20))  # room for what is still to come, but not for the whole
 
     refused = patch(address, headers, half, data[half:])
 
