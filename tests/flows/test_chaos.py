@@ -90,8 +90,9 @@ def test_killed_without_a_bell_and_with_clocks_that_jump_a_season_on_one_machine
     clocks = Clocks(tmp_path)
     with season(tmp_path / "platform", SWEEP_EVERY_S="2", **clocks.environment) as disturbed:
         disturbed.running.start()
+        disturbed.wave(WAVE, "the start of everything", undisturbed)
         disturbed.wave(WAVE, "clocks moved by hours", lambda: clocks.move(-5, 7, -3, 2, 26))
-        for _ in range(WAVES - 2):
+        for _ in range(WAVES - 3):
             disturbed.wave(WAVE, "kill -9 of a worker", disturbed.kill_one)
         disturbed.wave(WAVE, "messages of the filesystem broker removed", lambda: empty_messages(disturbed.running))
         judged(disturbed, alone(*[WAVE] * WAVES))
@@ -100,11 +101,11 @@ def test_killed_without_a_bell_and_with_clocks_that_jump_a_season_on_one_machine
 def test_a_database_and_a_broker_that_come_and_go_change_nothing(tmp_path, alone, postgres, redis):
     with season(tmp_path, DATABASE_URL=postgres.url, BROKER_URL=redis.url) as disturbed:
         disturbed.running.start()
+        disturbed.wave(WAVE, "the start of everything", undisturbed)
         for mode in ("fast", "immediate"):
             disturbed.wave(WAVE, f"PostgreSQL restarted, {mode} shutdown", lambda mode=mode: restart(postgres, mode))
         disturbed.wave(WAVE, "redis flushed", redis.flush)
         disturbed.wave(WAVE, f"redis stopped for {AWAY_S:g} s", lambda: away(redis))
-        disturbed.wave(WAVE, f"redis hung for {AWAY_S:g} s", lambda: hung(redis))
         judged(disturbed, alone(*[WAVE] * WAVES))
 
 
@@ -119,6 +120,10 @@ def test_connections_to_rabbitmq_that_are_cut_change_nothing(tmp_path, alone):
         disturbed.wave(WAVE, f"rabbitmq out of reach for {AWAY_S:g} s", lambda: cut(proxy))
         judged(disturbed, alone(*[WAVE] * WAVES))
     proxy.remove()
+
+
+def undisturbed() -> None:
+    """The first upload meets processes that are still starting."""
 
 
 def restart(postgres: Postgres, mode: str) -> None:
