@@ -51,7 +51,7 @@ _WARMING, _SAMPLE, _ALONE = 40, 40, 200
 _STARTED = 1_000_000  # seeds of what is not compared
 _PATIENCE_S = 3600.0
 _TICKS = os.sysconf("SC_CLK_TCK")
-_ROLES = {"parse@": "parse", "relax-": "relax", "place@": "place", " sweep ": "sweep"}
+_ROLES = {" parse@": "parse", " relax-": "relax", " place@": "place", " sweep ": "sweep"}
 
 
 def main(count: int, rows: Sequence[int]) -> dict[str, float]:
