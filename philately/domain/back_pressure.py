@@ -1,8 +1,6 @@
 """What keeps the platform from drowning: with a full disk or an endless queue it says so before it takes a byte."""
 
 import logging
-import os
-import shutil
 from pathlib import Path
 
 from django.conf import settings
@@ -11,6 +9,7 @@ from django.db.models import F, Sum
 
 from philately.domain.refusals import Overloaded
 from philately.models import Batch, Candidate, Season
+from philately.queries.disks import space
 from philately.queries.efforts import IN_LINE
 from philately.states import BatchState
 
@@ -36,7 +35,7 @@ def refuse_full_disk(n_bytes: int) -> None:
     Storage elsewhere than in a local folder has no end that could be seen from here.
     """
     for folder in _folders():
-        free = _free_bytes(folder)
+        free, _ = space(folder)
         if free - n_bytes < settings.STORAGE_FLOOR_BYTES:
             log.error("uploads are refused: %s has %s bytes left", folder, f"{free:,}")
             raise Overloaded(
@@ -72,10 +71,3 @@ def _folders() -> list[Path]:
     if isinstance(storage, FileSystemStorage):
         folders.append(Path(storage.location))
     return folders
-
-
-def _free_bytes(folder: Path) -> int:
-    """On the disk where the folder is, or will be."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(os.fspath(folder)).free

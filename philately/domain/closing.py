@@ -16,11 +16,12 @@ from philately.broker import ring
 from philately.domain import dumps, occasions, rounds
 from philately.domain.audit_log import About, Deed, record
 from philately.domain.locks import LockLost, lock
-from philately.domain.organisers import DeedRefused, is_closed, refuse_frozen, refuse_strangers, refuse_without_reason
+from philately.domain.organisers import DeedRefused, refuse_frozen, refuse_strangers, refuse_without_reason
 from philately.domain.place import place_waiting
 from philately.domain.withdrawals import unsettled
 from philately.models import Batch, Candidate, Season, User
 from philately.queries import clock
+from philately.queries.seasons import is_closed
 from philately.states import FINAL, BatchState
 
 _PAUSE_S = 0.2

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
+from philately.domain.arrivals import next_arrivals
 from philately.domain.transitions import move, say
 from philately.domain.twins import promote
 from philately.models import Candidate, Placement, Season, Shard
@@ -72,8 +73,7 @@ def _number_anew(season: Season) -> None:
     late = _long_since(season=season, state=CandidateState.RELAXED, arrival__lte=run.placed_to)
     for key in late.filter(~Exists(placed)).order_by("arrival").values_list("pk", flat=True)[:_SOME]:
         with transaction.atomic():
-            Season.objects.filter(pk=season.pk).update(next_arrival=F("next_arrival") + 1)
-            arrival = Season.objects.values_list("next_arrival", flat=True).get(pk=season.pk) - 1
+            arrival = next_arrivals(season.pk)
             mine = Candidate.objects.filter(pk=key, state=CandidateState.RELAXED, arrival__lte=run.placed_to)
             moved = mine.update(arrival=arrival, changed_at=Now())
         if moved:

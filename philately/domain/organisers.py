@@ -1,8 +1,7 @@
 """Who may do organisers' deeds, and what is refused to everybody."""
 
-from philately.models import Membership, Season, User
-from philately.queries import clock
-from philately.states import Role
+from philately.models import Season, User
+from philately.queries.permissions import is_staff, rights_in
 
 
 class DeedRefused(Exception):
@@ -12,12 +11,11 @@ class DeedRefused(Exception):
 def refuse_strangers(by: User, season: Season | None = None) -> None:
     """Raises DeedRefused where the user neither organises the season nor belongs to the staff, who alone may do what
     concerns the whole installation."""
-    if by.is_staff and by.is_active:
+    if is_staff(by):
         return
     if season is None:
         raise DeedRefused(f"{by} does not belong to the staff")
-    organised = Membership.objects.filter(season=season, user=by.pk, role=Role.ORGANISER)
-    if not (by.is_active and organised.exists()):
+    if not (by.is_active and rights_in(season, by).organises):
         raise DeedRefused(f"{by} neither organises {season} nor belongs to the staff")
 
 
@@ -31,7 +29,3 @@ def refuse_frozen(season: Season) -> None:
     """Raises DeedRefused."""
     if season.frozen_at is not None:
         raise DeedRefused(f"{season} is frozen since {season.frozen_at:%Y-%m-%d %H:%M} UTC; re-open it first")
-
-
-def is_closed(season: Season) -> bool:
-    return season.closes_at is not None and clock.now() >= season.closes_at

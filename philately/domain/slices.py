@@ -8,8 +8,9 @@ from django.db.models import F
 
 from philately.broker import ring
 from philately.domain import bulk, fair_share, files, shards
+from philately.domain.arrivals import next_arrivals
 from philately.domain.locks import Hold
-from philately.models import Batch, Candidate, CandidateDetail, Season, Shard
+from philately.models import Batch, Candidate, CandidateDetail, Shard
 from philately.states import BatchState, CandidateState
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,7 @@ def _release(batch: Batch, stored: shards.Stored, rows: list[shards.Row], hold: 
 def _insert(shard: Shard, rows: list[shards.Row]) -> list[int]:
     """Keys of the candidates."""
     season_id, batch_id = shard.batch.season_id, shard.batch_id
-    Season.objects.filter(pk=season_id).update(next_arrival=F("next_arrival") + len(rows))
-    first = Season.objects.values_list("next_arrival", flat=True).get(pk=season_id) - len(rows)
+    first = next_arrivals(season_id, len(rows))
     keys = bulk.reserve_ids(Candidate, len(rows))
     now = bulk.now()
     numbered = list(enumerate(zip(keys, rows, strict=True), start=first))

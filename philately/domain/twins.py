@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from philately.broker import ring
 from philately.domain import likenesses
+from philately.domain.arrivals import next_arrivals
 from philately.domain.bells import ring_relax
 from philately.domain.caution import Caution
 from philately.domain.files import chunks
@@ -212,8 +213,7 @@ def promote(original: Candidate) -> None:
     heir = parked.exclude(exclusions__run=season.official_run_id).first()
     if heir is None:
         return
-    Season.objects.filter(pk=heir.season_id).update(next_arrival=F("next_arrival") + 1)
-    arrival = Season.objects.values_list("next_arrival", flat=True).get(pk=heir.season_id) - 1
+    arrival = next_arrivals(heir.season_id)
     parked.exclude(pk=heir.pk).update(twin_of=heir)
     mine = Candidate.objects.filter(pk=heir.pk)
     move(mine, CandidateState.PARKED, CandidateState.PARSED, twin_of=None, reason="", arrival=arrival)

@@ -15,10 +15,12 @@ def disks() -> list[tuple[tuple[str], float, float]]:
         "staging": settings.STAGING_DIR,
         "dumps": settings.DUMP_DIR,
     }
-    return [((name,), *_space(Path(folder))) for name, folder in folders.items() if folder]
+    found = [(name, space(Path(folder))) for name, folder in folders.items() if folder]
+    return [((name,), float(free), float(max(total, 1))) for name, (free, total) in found]
 
 
-def _space(folder: Path) -> tuple[float, float]:
+def space(folder: Path) -> tuple[int, int]:
+    """Free bytes, and bytes in all, of the disk where the folder is, or will be."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     found = shutil.disk_usage(there)
-    return float(found.free), float(max(found.total, 1))
+    return found.free, found.total

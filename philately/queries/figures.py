@@ -1,11 +1,9 @@
 """Reading figures about rows in few statements, and writing them as Prometheus has them."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
 from django.db.models import Count, IntegerField, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from prometheus_client import Metric
@@ -22,17 +20,6 @@ def counted(rows: QuerySet[Any], by: str) -> Coalesce:
 
 def first(rows: QuerySet[Any], order: str, value: str) -> Subquery:
     return Subquery(rows.order_by(order).values(value)[:1])
-
-
-@contextmanager
-def interpreted() -> Iterator[None]:
-    """PostgreSQL would compile a statement of many small parts for seconds, and then run it in milliseconds."""
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL jit = off")
-        yield
 
 
 def value_of(row: Model, name: str) -> Any:

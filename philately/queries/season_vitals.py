@@ -10,7 +10,7 @@ from prometheus_client import Metric
 
 from philately.models import Batch, Candidate, Dump, HullAudit, Phase, Run, Season
 from philately.queries.dumps import latest_dumps, shows
-from philately.queries.figures import Sample, age_of, counted, family, first, interpreted, value_of
+from philately.queries.figures import Sample, age_of, counted, family, first, value_of
 from philately.states import BatchState, CandidateState, PhaseStatus
 
 S = CandidateState
@@ -24,8 +24,7 @@ _UNPLACED = (*_OPEN, S.RELAXED)
 
 def seasons_now() -> list[Season]:
     """One statement."""
-    with interpreted():
-        return list(with_figures())
+    return list(with_figures())
 
 
 def with_figures() -> QuerySet[Season]:

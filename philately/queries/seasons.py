@@ -39,9 +39,12 @@ def view_of(season: Season, user: User | AnonymousUser) -> View:
 
 def is_blind(season: Season) -> bool:
     """Blind until the season closes."""
-    if season.visibility != Visibility.BLIND or season.frozen_at is not None:
-        return False
-    return season.closes_at is None or clock.now() < season.closes_at
+    return season.visibility == Visibility.BLIND and season.frozen_at is None and not is_closed(season)
+
+
+def is_closed(season: Season) -> bool:
+    """By the database's clock; one small query where the season has an end."""
+    return season.closes_at is not None and clock.now() >= season.closes_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from philately.domain import back_pressure, quotas
 from philately.domain.intake import Method, accept_upload, read_batches
 from philately.domain.refusals import Overloaded
 from philately.models import Batch, Membership, ResumableUpload
+from philately.queries.disks import space
 from philately.states import CandidateState
 
 S = CandidateState
@@ -41,7 +42,7 @@ def test_a_disk_that_would_be_too_full_refuses_with_a_sentence(participant, full
 
 
 def test_the_size_of_the_upload_counts(participant, settings):
-    free = min(back_pressure._free_bytes(folder) for folder in back_pressure._folders())
+    free = min(space(folder)[0] for folder in back_pressure._folders())
     settings.STORAGE_FLOOR_BYTES = free // 2
 
     back_pressure.refuse_full_disk(1)
