@@ -54,6 +54,19 @@ def insert(model: type[models.Model], names: Sequence[str], rows: Sequence[Row])
         cursor.executemany(f"INSERT INTO {_table(model)} ({columns}) VALUES ({_places(names)})", rows)
 
 
+def insert_missing(
+    model: type[models.Model], names: Sequence[str], rows: Sequence[Row], *, unique: Sequence[str]
+) -> None:
+    """New rows with these fields; where a row with the same ``unique`` fields stands already, or is being written, it
+    stays as it is."""
+    head = f"INSERT INTO {_table(model)} ({', '.join(_columns(model, names))})"
+    tail = f"ON CONFLICT ({', '.join(_columns(model, unique))}) DO NOTHING"
+    if connection.vendor == "postgresql":
+        _execute_with_arrays(f"{head} SELECT * FROM unnest({_arrays(model, names)}) {tail}", rows)
+    else:
+        _execute_with_rows(f"{head} VALUES ({_places(names)}) {tail}", rows)
+
+
 def upsert(model: type[models.Model], names: Sequence[str], rows: Sequence[Row], *, unique: Sequence[str]) -> None:
     """Rows with these fields; a row with the same ``unique`` fields that stands already gets the other values."""
     columns = _columns(model, names)

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 
-from django.db.models import QuerySet
-
 from hull.entries import Formula
 from philately.domain.files import chunks
 from philately.domain.recall import phases_near
@@ -43,23 +41,25 @@ def policy_of(rules: Rules) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
-def compare(run: Run, candidate: int) -> None:
-    """Fit a candidate that was just relaxed with the phases, and with what else waits for its turn, near it in energy
+def compare(run: Run, candidates: Sequence[int]) -> None:
+    """Fit candidates that were just relaxed with the phases, and with what else waits for its turn, near them in energy
     and fingerprint."""
     rules = Rules.from_json(run.rules)
-    (arrival,) = (arrival_of(waiting) for waiting in waiting_of(Candidate.objects.filter(pk=candidate)))
-    mine = arrival.structure
-    assert mine is not None  # it is relaxed
-    others = _others(run, arrival, rules)
+    arrivals = [arrival_of(waiting) for waiting in waiting_of(Candidate.objects.filter(pk__in=candidates))]
+    others = {mine: near for mine, near in _others(run, arrivals, rules).items() if near}
     if not others:
         return
-    _complete_fingerprints({mine, *others}, rules)
-    fits = fits_of([mine, *others], rules)
-    still = [other for other in others if fits.is_open(mine, other)][:_BUDGET]
-    matches = {other: is_match(_crystal(mine), _crystal(other), rules.duplicate) for other in still}
+    structures = set(others).union(*others.values())
+    _complete_fingerprints(structures, rules)
+    fits = fits_of(structures, rules)
+    pairs: set[tuple[int, int]] = set()
+    for mine, near in others.items():
+        still = [other for other in near if fits.is_open(mine, other)][:_BUDGET]
+        pairs |= {(min(mine, other), max(mine, other)) for other in still}
+    matches = {(a, b): is_match(_crystal(a), _crystal(b), rules.duplicate) for a, b in sorted(pairs)}
     policy = policy_of(rules)
     Fit.objects.bulk_create(
-        (Fit(policy=policy, lower=min(mine, n), higher=max(mine, n), matches=fit) for n, fit in matches.items()),
+        (Fit(policy=policy, lower=lower, higher=higher, matches=fit) for (lower, higher), fit in matches.items()),
         ignore_conflicts=True,
     )
 
@@ -84,39 +84,50 @@ def fits_of(structures: Iterable[int], rules: Rules) -> Fits:
     return Fits(Limits.of(rules.duplicate), _fingerprints_of(numbers), results)
 
 
-def write_fingerprints(structure: int, description: Description) -> None:
-    """Of a relaxed structure, numbered as above; nothing where they stand already."""
-    owner = {"relaxation_id": structure} if structure > 0 else {"release_phase_id": -structure}
-    rows = (RelaxedFingerprint(key=one.key, packed=one.pack(), **owner) for one in description.fingerprints)
+def write_fingerprints(described: Iterable[tuple[int, Sequence[Fingerprint]]]) -> None:
+    """Of relaxed structures, numbered as above; nothing where they stand already."""
+    rows = [
+        RelaxedFingerprint(
+            relaxation_id=number if number > 0 else None,
+            release_phase_id=-number if number < 0 else None,
+            key=one.key,
+            packed=one.pack(),
+        )
+        for number, fingerprints in described
+        for one in fingerprints
+    ]
     RelaxedFingerprint.objects.bulk_create(rows, ignore_conflicts=True)
 
 
-def _others(run: Run, arrival: Arrival, rules: Rules) -> list[int]:
-    """Structures of its formula within the window: the phases first, the nearest first."""
-    near = [
-        (False, abs(phase.energy_per_atom - arrival.energy_per_atom), phase.structure)
-        for phase in phases_near(run, [arrival], rules)[arrival.formula]
-    ]
-    near += [
-        (True, abs(energy - arrival.energy_per_atom), number) for number, energy in _waiting(run, arrival) if energy
-    ]
-    window = rules.duplicate_window_ev_per_atom
-    ordered = (number for _, apart, number in sorted(near) if number is not None and apart <= window)
-    return [number for number in dict.fromkeys(ordered) if number != arrival.structure]
+def _others(run: Run, arrivals: Sequence[Arrival], rules: Rules) -> dict[int, list[int]]:
+    """By structure of the arrivals, those of its formula within the window: the phases first, the nearest first."""
+    phases, waiting = phases_near(run, arrivals, rules), _waiting(run, {arrival.formula for arrival in arrivals})
+    window, found = rules.duplicate_window_ev_per_atom, dict[int, list[int]]()
+    for arrival in arrivals:
+        mine, energy = arrival.structure, arrival.energy_per_atom
+        assert mine is not None  # it is relaxed
+        near = [(False, abs(one.energy_per_atom - energy), one.structure) for one in phases[arrival.formula]]
+        near += [(True, abs(other - energy), number) for number, other in waiting[arrival.formula]]
+        ordered = (number for _, apart, number in sorted(near) if number is not None and apart <= window)
+        found[mine] = [number for number in dict.fromkeys(ordered) if number != mine]
+    return found
 
 
-def _waiting(run: Run, arrival: Arrival) -> QuerySet[Candidate, tuple[int, float | None]]:
-    """Relaxations, and their energies in eV/atom, of all of its formula that waits for its turn."""
-    relaxed = Candidate.objects.filter(
-        season=run.season_id, state=CandidateState.RELAXED, formula=text_of(arrival.formula)
-    )
-    return relaxed.values_list("relaxation", "relaxation__energy_per_atom")
+def _waiting(run: Run, formulas: Iterable[Formula]) -> dict[Formula, list[tuple[int, float]]]:
+    """Relaxations, and their energies in eV/atom, of all of these formulas that waits for its turn."""
+    named = {text_of(formula): formula for formula in formulas}
+    relaxed = Candidate.objects.filter(season=run.season_id, state=CandidateState.RELAXED, formula__in=named)
+    found: dict[Formula, list[tuple[int, float]]] = {formula: [] for formula in named.values()}
+    for text, number, energy in relaxed.values_list("formula", "relaxation", "relaxation__energy_per_atom"):
+        if energy is not None:  # what exploded is rejected and does not wait
+            found[named[text]].append((number, energy))
+    return found
 
 
 def _complete_fingerprints(structures: set[int], rules: Rules) -> None:
     """Those of a release, and what was relaxed before there were fingerprints, get theirs when they are needed."""
-    for structure in sorted(structures - _fingerprints_of(sorted(structures)).keys()):
-        write_fingerprints(structure, Description.of(_crystal(structure), rules.duplicate))
+    missing = sorted(structures - _fingerprints_of(sorted(structures)).keys())
+    write_fingerprints((one, Description.of(_crystal(one), rules.duplicate).fingerprints) for one in missing)
 
 
 def _fingerprints_of(numbers: Sequence[int]) -> dict[int, tuple[Fingerprint, ...]]:

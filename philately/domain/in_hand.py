@@ -3,21 +3,20 @@
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 from django.db.models import QuerySet
 
 from philately.domain import judges, relaxations
-from philately.domain.relaxations import LeaseLost
-from philately.domain.transitions import ids, new_token
+from philately.domain.transitions import SESSION_LOST, ids, new_token
 from philately.models import Candidate, RelaxationFact, Scale
 from philately.models.batches import Leased
 from validation.alarms import killed_after
 from validation.canary import CanaryResult
 from validation.crystal import Crystal
-from validation.flight import Ended, Failed, Flight
+from validation.flight import Failed, Flight
 from validation.potentials import Judge
 from validation.relaxation import Relaxation
 
@@ -25,10 +24,13 @@ log = logging.getLogger(__name__)
 
 _GRACE_S = 30.0  # a relaxation that heeds its limit has ended by then
 _LOOK_AGAIN_S = 1.0  # after there was nothing to claim, while others are being relaxed
-_HELPING = 64  # structures claimed at a time, at most
+_HELPING = 256  # structures claimed at a time, at most
 _SUSPECT = 2  # attempts after which a structure is relaxed alone: it may be the one that kills workers
 
+_TOGETHER, _MOMENT_S = 128, 0.25  # structures that end are committed together, so many or so long after the first
+
 RowT = TypeVar("RowT", bound=Leased)
+End = Relaxation | RelaxationFact  # made here, or known
 
 
 class Queue(ABC, Generic[RowT]):
@@ -58,11 +60,12 @@ class Queue(ABC, Generic[RowT]):
     def start(self, row: RowT) -> Crystal: ...
 
     @abstractmethod
-    def save(self, row: RowT, found: Relaxation, provenance: dict[str, object]) -> RelaxationFact: ...
+    def save(self, made: Sequence[tuple[RowT, Relaxation]], provenance: dict[str, object]) -> list[RelaxationFact]:
+        """What was made of the rows as facts, in the same order."""
 
     @abstractmethod
-    def commit(self, row: RowT, fact: RelaxationFact) -> None:
-        """Move the row on while its lease holds. Raises LeaseLost."""
+    def commit(self, ended: Sequence[tuple[RowT, RelaxationFact]]) -> set[int]:
+        """Move the rows on, each while its lease holds; the keys of those that moved."""
 
     @abstractmethod
     def fail(self, row: RowT, error: Exception, token: str) -> None:
@@ -89,14 +92,14 @@ class _Held(Generic[RowT]):
 
     def __init__(self, queue: Queue[RowT], token: str) -> None:
         self.queue, self.token = queue, token
-        self.n_done = self.n_failed = 0
+        self.n_done = self.n_failed = self.n_atoms = 0  # atoms of those that are done
         self.rows: dict[int, RowT] = {}
 
     @property
     def has_suspect(self) -> bool:
         return any(row.attempts > _SUSPECT for row in self.rows.values())
 
-    def helping(self, *, alone: bool) -> list[int]:
+    def helping(self, budget: float, *, alone: bool) -> list[int]:
         """At least one row, and as many more as the budget of atoms allows; one under suspicion comes alone.
 
         In the queue's order and not by size: nothing is padded, and those who came first are waited for.
@@ -109,7 +112,7 @@ class _Held(Generic[RowT]):
             if attempts >= _SUSPECT:
                 return helping or ([pk] if alone else [])
             atoms += n_atoms or 1
-            if helping and atoms > settings.RELAX_CLAIM_ATOMS:
+            if helping and atoms > budget:
                 break
             helping.append(pk)
         return helping
@@ -119,30 +122,43 @@ class _Held(Generic[RowT]):
         self.rows |= {row.pk: row for row in taken}
         return taken
 
-    def end(self, key: int, end: Ended | RelaxationFact, provenance: dict[str, object]) -> None:
-        """Commit how it ended: the only place where the faults of a single structure are caught."""
-        row = self.rows.pop(key)
-        try:
-            self.queue.commit(row, self._fact(row, end, provenance))
-        except LeaseLost:
-            log.warning("%s was taken over by another worker", row, extra=_ids(row))
-        except Exception as error:
-            log.exception("relaxing %s failed", row, extra=_ids(row))
-            self.n_failed += 1
-            self.queue.fail(row, error, self.token)
-        else:
-            self.n_done += 1
+    def end(self, ends: Mapping[int, End], provenance: dict[str, object]) -> None:
+        """Commit how they ended, all together; where that fails, one by one, so that what is wrong with a single
+        structure is caught with it, and nowhere else. Those that are in hand no longer are passed over."""
+        mine = [(key, end) for key, end in ends.items() if key in self.rows]
+        if len(mine) > 1:
+            try:
+                self._commit(mine, provenance)
+                return
+            except SESSION_LOST:
+                raise
+            except Exception:
+                log.exception("committing %s structures together failed; they are committed one by one", len(mine))
+        for key, end in mine:
+            try:
+                self._commit([(key, end)], provenance)
+            except Exception as error:  # noqa: BLE001 - recorded with the structure that it is about
+                self.fail(key, error)
 
     def fail(self, key: int, error: Exception) -> None:
+        row = self.rows.pop(key)
+        log.error("relaxing %s failed", row, exc_info=error, extra=_ids(row))
         self.n_failed += 1
-        self.queue.fail(self.rows.pop(key), error, self.token)
+        self.queue.fail(row, error, self.token)
 
-    def _fact(self, row: RowT, end: Ended | RelaxationFact, provenance: dict[str, object]) -> RelaxationFact:
-        if isinstance(end, RelaxationFact):
-            return end
-        if isinstance(end, Failed):
-            raise end.error
-        return self.queue.save(row, end.relaxation, provenance)
+    def _commit(self, ends: Sequence[tuple[int, End]], provenance: dict[str, object]) -> None:
+        made = [(self.rows[key], end) for key, end in ends if isinstance(end, Relaxation)]
+        facts = [(self.rows[key], end) for key, end in ends if isinstance(end, RelaxationFact)]
+        if made:
+            saved = self.queue.save(made, provenance)
+            facts += [(row, fact) for (row, _), fact in zip(made, saved, strict=True)]
+        moved = self.queue.commit(facts)
+        for row, _ in facts:
+            del self.rows[row.pk]
+            if row.pk not in moved:
+                log.warning("%s was taken over by another worker", row, extra=_ids(row))
+        self.n_done += len(moved)
+        self.n_atoms += sum(fact.n_sites for _, fact in facts)
 
     def lost(self) -> set[int]:
         """Keys of what another worker took meanwhile, which is in hand no longer."""
@@ -160,6 +176,31 @@ class _Held(Generic[RowT]):
             self.rows.clear()
 
 
+class _Ended:
+    """What ended and is not committed yet: at most so many structures, or as many as ended within a moment."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, dict[int, End]] = {}
+        self._n = 0
+        self._since = 0.0
+
+    def append(self, number: int, key: int, end: End) -> None:
+        """number: of the queue."""
+        if not self._n:
+            self._since = time.monotonic()
+        self._n += 1
+        self._ends.setdefault(number, {})[key] = end
+
+    @property
+    def is_due(self) -> bool:
+        return self._n > 0 and (self._n >= _TOGETHER or time.monotonic() - self._since >= _MOMENT_S)
+
+    def taken(self) -> dict[int, dict[int, End]]:
+        """By number of the queue and key; there are none then."""
+        taken, self._ends, self._n = self._ends, {}, 0
+        return taken
+
+
 class InHand:
     """The structures that this worker has claimed on one scale, from several queues, and is relaxing together.
 
@@ -173,8 +214,10 @@ class InHand:
         self._flight = Flight(judge, judges.settings_of(scale), time_limit_s=settings.RELAX_LIMIT_S)
         token = new_token()
         self._queues = [_Held(queue, token) for queue in queues]
+        self._began = time.monotonic()
         self._renewed = time.monotonic()
         self._look_again_at = 0.0
+        self._ended = _Ended()
 
     def __len__(self) -> int:
         return sum(len(held.rows) for held in self._queues)
@@ -199,27 +242,35 @@ class InHand:
             self.rest()
             return
         for number, held in enumerate(self._queues):
-            if helping := held.helping(alone=not len(self)):
+            if helping := held.helping(self._budget, alone=not len(self)):
                 self._take(number, helping)
                 return
         self.rest()
+
+    @property
+    def _budget(self) -> float:
+        """Atoms to claim at a time: what a second takes at the pace so far, so that others have something to do, too,
+        and claims are few where structures take milliseconds."""
+        pace = sum(held.n_atoms for held in self._queues) / max(time.monotonic() - self._began, 1.0)
+        return max(pace, settings.RELAX_CLAIM_ATOMS)
 
     def _take(self, number: int, helping: list[int]) -> None:
         held = self._queues[number]
         taken = held.take(helping)
         hashes = {row.pk: held.queue.initial_hash(row) for row in taken}
         facts = relaxations.known_facts(self._scale.pk, hashes.values())
+        held.end({key: facts[hashes[key]] for key in hashes if hashes[key] in facts}, self._provenance)
         for row in taken:
-            fact = facts.get(hashes[row.pk])
-            if fact is not None:
-                held.end(row.pk, fact, self._provenance)
-                continue
-            try:
-                self._flight.add((number, row.pk), held.queue.start(row))
-            except Exception as error:
-                log.exception("relaxing %s failed", row, extra=_ids(row))
-                held.fail(row.pk, error)
+            if hashes[row.pk] not in facts:
+                self._board(number, row)
         self.ring()
+
+    def _board(self, number: int, row: Leased) -> None:
+        held = self._queues[number]
+        try:
+            self._flight.add((number, row.pk), held.queue.start(row))
+        except Exception as error:  # noqa: BLE001 - of what is stored of this one
+            held.fail(row.pk, error)
 
     def ring(self, *, now: bool = False) -> None:
         """For whoever goes on with what ended: so often, and at last once more with ``now``."""
@@ -237,16 +288,24 @@ class InHand:
             with killed_after(settings.RELAX_LIMIT_S + _GRACE_S):  # the sweeper takes the structures back
                 ended = self._flight.step()
         except Exception as error:
-            log.exception("a step of %s structures failed", len(self))
-            for held in self._queues:
-                for key, row in list(held.rows.items()):
-                    log.error("relaxing %s failed with it", row, extra=_ids(row))
-                    held.fail(key, error)
+            log.exception("a step of %s structures failed", len(self._flight.unfinished))
+            for number, key in map(_place_of, self._flight.unfinished):
+                self._queues[number].fail(key, error)
             self._flight.drop(self._flight.unfinished)
-            return
+            ended = []
         for end in ended:
             number, key = _place_of(end.key)
-            self._queues[number].end(key, end, self._provenance)
+            if isinstance(end, Failed):
+                self._queues[number].fail(key, end.error)
+            else:
+                self._ended.append(number, key, end.relaxation)
+        if self._ended.is_due or not self._flight.unfinished:
+            self._save()
+
+    def _save(self) -> None:
+        """What ended a moment ago: statements for many cost hardly more than for one."""
+        for number, ends in self._ended.taken().items():
+            self._queues[number].end(ends, self._provenance)
         self.ring()
 
     def _keep_leases(self) -> None:
@@ -258,6 +317,7 @@ class InHand:
 
     def give_back(self) -> None:
         """What is unfinished waits again, and no attempt counts."""
+        self._save()
         for held in self._queues:
             held.give_back()
 

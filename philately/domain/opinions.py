@@ -5,10 +5,11 @@ before candidates, and each one that is given rings for the sequencers that may 
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -17,7 +18,6 @@ from philately.counted import count
 from philately.domain import relaxations
 from philately.domain.files import storable
 from philately.domain.in_hand import Queue
-from philately.domain.relaxations import LeaseLost
 from philately.domain.transitions import expired, lease_end
 from philately.models import Opinion, RelaxationFact, Season
 from philately.states import OpinionState
@@ -59,15 +59,19 @@ class OpinionQueue(Queue[Opinion]):
     def start(self, row: Opinion) -> Crystal:
         return Crystal.unpack(row.relaxation.geometry.crystal)
 
-    def save(self, row: Opinion, found: Relaxation, provenance: dict[str, object]) -> RelaxationFact:
-        return relaxations.save_opinion(row, found, provenance)
+    def save(self, made: Sequence[tuple[Opinion, Relaxation]], provenance: dict[str, object]) -> list[RelaxationFact]:
+        return relaxations.save_opinions(made, self._scale_id, provenance)
 
-    def commit(self, row: Opinion, fact: RelaxationFact) -> None:
-        mine = Opinion.objects.filter(pk=row.pk, lease=row.lease)
-        given = {"state": OpinionState.GIVEN, "result": fact, "problem": "", "changed_at": Now()}
-        if not mine.update(**given, **_FREE):
-            raise LeaseLost
+    def commit(self, ended: Sequence[tuple[Opinion, RelaxationFact]]) -> set[int]:
+        given = {"state": OpinionState.GIVEN, "problem": "", "changed_at": Now(), **_FREE}
+        with transaction.atomic():
+            mine = {
+                row.pk
+                for row, fact in ended
+                if Opinion.objects.filter(pk=row.pk, lease=row.lease).update(result=fact, **given)
+            }
         ring_sequencers(self._scale_id)
+        return mine
 
     def fail(self, row: Opinion, error: Exception, token: str) -> None:
         problem = storable(f"attempt {row.attempts} failed: {type(error).__name__}: {error}")[:2000]

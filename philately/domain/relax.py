@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -120,7 +120,7 @@ class CandidateQueue(Queue[Candidate]):
     def claim(self, keys: list[int], token: str) -> list[Candidate]:
         claim(keys, CandidateState.PARSED, CandidateState.RELAXING, token=token, attempts=F("attempts") + 1)
         mine = Candidate.objects.filter(lease=token, pk__in=keys).order_by("arrival")
-        return list(mine.select_related("detail", "season__official_run"))
+        return list(mine.select_related("detail").prefetch_related("season__official_run"))  # one season for all
 
     def initial_hash(self, row: Candidate) -> str:
         return row.content_hash
@@ -128,13 +128,15 @@ class CandidateQueue(Queue[Candidate]):
     def start(self, row: Candidate) -> Crystal:
         return Crystal.unpack(row.detail.geometry or b"")
 
-    def save(self, row: Candidate, found: Relaxation, provenance: dict[str, object]) -> RelaxationFact:
-        return relaxations.save(row, found, provenance)
+    def save(self, made: Sequence[tuple[Candidate, Relaxation]], provenance: dict[str, object]) -> list[RelaxationFact]:
+        return relaxations.save(made, self._scale_id, provenance)
 
-    def commit(self, row: Candidate, fact: RelaxationFact) -> None:
-        """By the rules of its season."""
-        relaxations.commit(row, fact)
-        self._bell.ready(row.season_id)
+    def commit(self, ended: Sequence[tuple[Candidate, RelaxationFact]]) -> set[int]:
+        """By the rules of their seasons."""
+        mine = relaxations.commit(ended)
+        for season_id in {row.season_id for row, _ in ended if row.pk in mine}:
+            self._bell.ready(season_id)
+        return mine
 
     def fail(self, row: Candidate, error: Exception, token: str) -> None:
         fail(row, Stage.RELAX, error, token=token)

@@ -177,7 +177,7 @@ def _compared(one: _Import, end: Ended) -> tuple[tuple[str, float, float], str]:
 def _save(one: _Import, taken: Taken) -> None:
     """The only place where the faults of a single row are caught."""
     try:
-        relaxations.save(one.candidate, one.relaxation, one.provenance)
+        relaxations.save([(one.candidate, one.relaxation)], one.candidate.season.scale_id, one.provenance)
         taken.new += 1
     except Exception as error:
         told = ids(one.candidate)

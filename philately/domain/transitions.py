@@ -1,5 +1,6 @@
 """The one door for a candidate's state: every change is conditional on the state that it leaves."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -9,6 +10,7 @@ from django.db import InterfaceError, InternalError, OperationalError
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from philately.domain import bulk
 from philately.domain.files import storable
 from philately.models import Candidate, CandidateDetail
 from philately.states import CANDIDATE_EDGES, CandidateState, Stage
@@ -59,6 +61,11 @@ def renew(token: str) -> int:
 def say(candidate_id: int, sentence: str) -> None:
     """Write down why a candidate is where it is."""
     CandidateDetail.objects.filter(pk=candidate_id).update(sentence=storable(sentence)[:2000])
+
+
+def say_all(sentences: Iterable[tuple[int, str]]) -> None:
+    """The same of many, by primary key."""
+    bulk.update(CandidateDetail, ("sentence",), [(storable(sentence)[:2000], key) for key, sentence in sentences])
 
 
 def fail(candidate: Candidate, stage: Stage, error: Exception, *, token: str | None = None) -> bool:

@@ -45,7 +45,7 @@ def crowd(participant):
 def _with_fingerprints(candidates):
     for candidate in candidates:
         number = candidate.relaxation_id
-        write_fingerprints(number, Description.of(comparisons._crystal(number), RULES.duplicate))
+        write_fingerprints([(number, Description.of(comparisons._crystal(number), RULES.duplicate).fingerprints)])
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def _placed():
 def test_fits_made_ahead_give_the_same_placements_as_none(season, crowd, expected, compared):
     _with_fingerprints(crowd[::2] if compared == 2 else crowd)
     for candidate in crowd[:: 4 - compared] if compared else ():
-        compare(season.official_run, candidate.pk)
+        compare(season.official_run, [candidate.pk])
 
     assert place_waiting(season.pk) == N
 
@@ -95,7 +95,7 @@ def test_fits_made_ahead_give_the_same_placements_as_none(season, crowd, expecte
 def test_what_was_compared_ahead_is_not_searched_again(season, crowd, searched):
     _with_fingerprints(crowd)
     for candidate in crowd:
-        compare(season.official_run, candidate.pk)
+        compare(season.official_run, [candidate.pk])
     ahead = len(searched)
 
     place_waiting(season.pk)
@@ -114,15 +114,15 @@ def test_without_fits_made_ahead_the_sequencer_searches_itself(season, crowd, se
 
 def test_comparing_twice_fits_nothing_twice(season, crowd, searched):
     for _ in range(2):
-        compare(season.official_run, crowd[5].pk)
+        compare(season.official_run, [crowd[5].pk])
         searched_once, facts = len(searched), list(Fit.objects.order_by("pk").values_list())
-        compare(season.official_run, crowd[5].pk)
+        compare(season.official_run, [crowd[5].pk])
         assert len(searched) == searched_once
         assert list(Fit.objects.order_by("pk").values_list()) == facts
 
 
 def test_comparing_completes_the_fingerprints_that_it_needs(season, crowd):
-    compare(season.official_run, crowd[0].pk)
+    compare(season.official_run, [crowd[0].pk])
 
     own = RelaxedFingerprint.objects.filter(relaxation=crowd[0].relaxation)
     assert own.count() == 1
@@ -147,7 +147,7 @@ def test_what_is_far_by_fingerprint_is_settled_without_a_fit(season, crowd):
 def test_facts_hold_for_every_season_and_both_ways_round(season, crowd):
     _with_fingerprints(crowd)
     for candidate in crowd:
-        compare(season.official_run, candidate.pk)
+        compare(season.official_run, [candidate.pk])
 
     fits = fits_of([candidate.relaxation_id for candidate in crowd], replace(RULES, max_atoms=7))
 
@@ -167,7 +167,7 @@ def test_other_tolerances_are_another_policy():
 def test_facts_of_another_policy_count_for_nothing(season, crowd):
     _with_fingerprints(crowd)
     for candidate in crowd:
-        compare(season.official_run, candidate.pk)
+        compare(season.official_run, [candidate.pk])
 
     stricter = replace(RULES, duplicate=Tolerances(0.05, 0.09, 5.0, True))
 

@@ -6,22 +6,27 @@ from itertools import groupby
 import numpy as np
 import pytest
 from ase.build import bulk
+from django.db import connection
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from driving import cif as cif_of
 from driving import ordered_alloy, read_all, season_on, submit
 from facts import Killed, add_candidate, before_statement, bells, kill, let_expire, long_ago
 
 from philately import tasks
-from philately.domain import judges
+from philately.domain import in_hand as in_hand_module
+from philately.domain import judges, relaxations
 from philately.domain.judges import judge_of
 from philately.domain.relax import in_hand_on, relax_some
 from philately.domain.seasons import join
 from philately.domain.sweep import sweep
-from philately.models import Candidate, RelaxationFact, Scale, Season
+from philately.models import Candidate, RelaxationFact, RelaxationGeometry, RelaxedFingerprint, Scale, Season
 from philately.states import CandidateState, Stage
 from validation.canary import CanaryDied
 from validation.crystal import Crystal
+from validation.flight import relax_alone
+from validation.rules import RelaxationSettings
 from validation.scales import scale_digest
 
 S = CandidateState
@@ -335,6 +340,70 @@ def test_a_damaged_geometry_fails_its_candidate_and_no_other(participant):
     bad.refresh_from_db()
     good.refresh_from_db()
     assert (bad.state, good.state) == (S.FAILED, S.RELAXED)
+
+
+def _in_one_hand(participant, *structures):
+    """Structures that wait, and the worker that has them in hand."""
+    candidates = [add_candidate(participant, structure, state=S.PARSED) for structure in structures]
+    in_hand = _in_hand(participant.season)
+    in_hand.claim()
+    return candidates, in_hand
+
+
+def _finish(in_hand):
+    while len(in_hand):
+        in_hand.step()
+
+
+def test_one_that_cannot_be_committed_fails_and_those_that_ended_with_it_are_committed(participant):
+    (first, bad, last), in_hand = _in_one_hand(participant, bulk("Cu"), bulk("Ag"), bulk("Au"))
+    for row in in_hand.rows:
+        if row.pk == bad.pk:
+            row.detail.geometry = b"damaged"  # held against when the relaxed crystal is checked
+
+    _finish(in_hand)
+
+    states = dict(Candidate.objects.values_list("pk", "state"))
+    assert states == {first.pk: S.RELAXED, bad.pk: S.FAILED, last.pk: S.RELAXED}
+    assert in_hand.ended == (2, 1)
+    assert RelaxationFact.objects.count() == 3
+
+
+def test_of_several_that_end_together_those_that_another_worker_took_are_left_to_it(participant):
+    (first, lost, last), in_hand = _in_one_hand(participant, bulk("Cu"), bulk("Ag"), bulk("Au"))
+    Candidate.objects.filter(pk=lost.pk).update(lease="another")
+
+    _finish(in_hand)
+
+    states = dict(Candidate.objects.values_list("pk", "state"))
+    assert states == {first.pk: S.RELAXED, lost.pk: S.RELAXING, last.pk: S.RELAXED}
+    assert in_hand.ended == (2, 0)
+
+
+def test_two_that_start_alike_and_end_together_share_a_fact(participant):
+    (one, _), in_hand = _in_one_hand(participant, bulk("Cu"), bulk("Ag"))
+    for row in in_hand.rows:
+        row.content_hash = one.content_hash
+    judge, _ = judge_of(participant.season.scale_id)
+    ended = [(row, relax_alone(Crystal.from_atoms(bulk("Cu")), judge, RelaxationSettings())) for row in in_hand.rows]
+
+    facts = relaxations.save(ended, participant.season.scale_id, {})
+
+    assert facts[0] == facts[1] == RelaxationFact.objects.get()
+    assert (RelaxationGeometry.objects.count(), RelaxedFingerprint.objects.count()) == (1, 1)
+
+
+def test_those_that_end_together_take_as_many_statements_as_one(participant, monkeypatch):
+    monkeypatch.setattr(in_hand_module, "_MOMENT_S", 600.0)
+    n_statements = []
+    for others in (["Au"], ["Ag", "Pd", "Pt"]):  # compounds that nothing has to be compared with
+        alloys = [ordered_alloy("Cu", other, lattice_ang=3.75) for other in others]
+        _, in_hand = _in_one_hand(participant, *alloys)
+        with CaptureQueriesContext(connection) as asked:
+            _finish(in_hand)
+        n_statements.append(len(asked))
+
+    assert n_statements[0] == n_statements[1]
 
 
 def test_a_fact_of_another_season_is_held_against_this_season_s_rules(waiting):

@@ -31,7 +31,6 @@ from philately.domain import sweep as sweeping
 from philately.domain.audits import audit
 from philately.domain.intake import read_batches
 from philately.domain.relax import CandidateQueue
-from philately.domain.relaxations import LeaseLost
 from philately.domain.transitions import move, new_token
 from philately.models import (
     Batch,
@@ -183,8 +182,8 @@ class Life(RuleBasedStateMachine):
 
     @rule(token=held)
     def finish(self, token):
-        for row in self._in_hand(token)[:2]:
-            self._finish(row)
+        rows = self._in_hand(token)[:2]
+        assert self._finish(rows) == {row.pk for row in rows}
 
     @rule(token=held)
     def fail(self, token):
@@ -201,10 +200,7 @@ class Life(RuleBasedStateMachine):
         rows = self._in_hand(token)
         let_expire(Candidate.objects.filter(lease=token))
         sweeping.sweep()
-        for row in rows:
-            with suppress(LeaseLost):
-                self._finish(row)
-                raise AssertionError("a result was committed without a lease")
+        assert not self._finish(rows)
 
     @rule(statement=STATEMENTS)
     def place(self, statement):
@@ -286,8 +282,8 @@ class Life(RuleBasedStateMachine):
         mine = Candidate.objects.filter(lease=token).order_by("arrival")
         return list(mine.select_related("detail", "season__official_run", "season__scale", "batch"))
 
-    def _finish(self, row):
-        self.queue.commit(row, _fact(row))
+    def _finish(self, rows):
+        return self.queue.commit([(row, _fact(row)) for row in rows])
 
     def _drain(self):
         for _ in range(60):
@@ -297,8 +293,7 @@ class Life(RuleBasedStateMachine):
             twins.settle(self.season.pk)
             self.claim(100)
             for row in Candidate.objects.filter(state=S.RELAXING).values_list("lease", flat=True).distinct():
-                for mine in self._in_hand(row):
-                    self._finish(mine)
+                self._finish(self._in_hand(row))
             place.place_waiting(self.season.pk)
             self.sweep()
             waiting = Batch.objects.filter(state=BatchState.UPLOADED)
