@@ -42,7 +42,7 @@ class SparingBell:
     One bell a structure would be more than a broker on files hands over, and each costs the sequencer a look.
     """
 
-    def __init__(self, *, every_s: float = 0.25) -> None:
+    def __init__(self, *, every_s: float = 1.0) -> None:
         self._every_s = every_s
         self._ready: set[int] = set()
         self._rung = 0.0

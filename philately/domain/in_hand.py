@@ -27,7 +27,7 @@ _LOOK_AGAIN_S = 1.0  # after there was nothing to claim, while others are being 
 _HELPING = 256  # structures claimed at a time, at most
 _SUSPECT = 2  # attempts after which a structure is relaxed alone: it may be the one that kills workers
 
-_TOGETHER, _MOMENT_S = 128, 0.25  # structures that end are committed together, so many or so long after the first
+_TOGETHER, _MOMENT_S = 128, 0.5  # structures that end are committed together, so many or so long after the first
 
 RowT = TypeVar("RowT", bound=Leased)
 End = Relaxation | RelaxationFact  # made here, or known

@@ -127,7 +127,13 @@ def _settle_chunk(season: Season, waiting: list[Candidate], rules: Rules, hold: 
         hold.confirm()
         if not _all_stand({original.pk for original in originals.values() if original is not None}, waiting):
             return 0
-        released = sum(_decide(candidate, originals[candidate.pk]) for candidate in waiting)
+        alone = [pk for pk, original in originals.items() if original is None]
+        released = move(
+            Candidate.objects.filter(pk__in=alone), CandidateState.CHECKED, CandidateState.PARSED, attempts=0
+        )
+        for candidate in waiting:
+            if (original := originals[candidate.pk]) is not None:
+                _park(candidate, original)
         _hand_on({one: original for one, original in originals.items() if original is not None})
     told = (waiting[0].arrival, waiting[-1].arrival, released, len(waiting) - released)
     log.info("arrivals %s to %s are compared: %s to be relaxed, %s others", *told)
@@ -183,10 +189,8 @@ def _standing(season: Season, keys: set[int], owner_id: int | None = None) -> di
     return found
 
 
-def _decide(candidate: Candidate, original: Candidate | None) -> int:
+def _park(candidate: Candidate, original: Candidate) -> None:
     mine = Candidate.objects.filter(pk=candidate.pk)
-    if original is None:
-        return move(mine, CandidateState.CHECKED, CandidateState.PARSED, attempts=0)
     parked = {"twin_of": original, "reason": Reason.TWIN, "relaxation": None}  # its own, where it is judged again
     move(mine, CandidateState.CHECKED, CandidateState.PARKED, attempts=0, **parked)
     log.debug("candidate %s is a twin of candidate %s", candidate.pk, original.pk, extra=ids(candidate))
@@ -197,7 +201,6 @@ def _decide(candidate: Candidate, original: Candidate | None) -> int:
         if own
         else "the same initial structure as one submitted earlier; the first finder keeps the find",
     )
-    return 0
 
 
 def promote(original: Candidate) -> None:
