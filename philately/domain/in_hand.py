@@ -2,20 +2,18 @@
 
 import logging
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Hashable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, Generic
 
 from django.conf import settings
-from django.db.models import QuerySet
 
 from philately.domain import judges, relaxations
+from philately.domain.relax_queue import Queue, RowT
 from philately.domain.transitions import SESSION_LOST, ids, new_token
 from philately.models import Candidate, RelaxationFact, Scale
 from philately.models.batches import Leased
 from validation.alarms import killed_after
 from validation.canary import CanaryResult
-from validation.crystal import Crystal
 from validation.flight import Failed, Flight
 from validation.potentials import Judge
 from validation.relaxation import Relaxation
@@ -26,65 +24,9 @@ _GRACE_S = 30.0  # a relaxation that heeds its limit has ended by then
 _LOOK_AGAIN_S = 1.0  # after there was nothing to claim, while others are being relaxed
 _HELPING = 256  # structures claimed at a time, at most
 _SUSPECT = 2  # attempts after which a structure is relaxed alone: it may be the one that kills workers
-
 _TOGETHER, _MOMENT_S = 128, 0.5  # structures that end are committed together, so many or so long after the first
 
-RowT = TypeVar("RowT", bound=Leased)
 End = Relaxation | RelaxationFact  # made here, or known
-
-
-class Queue(ABC, Generic[RowT]):
-    """Rows on one scale that wait to be relaxed, and what becomes of those that carry a worker's token.
-
-    atoms: the field that says how large a row's structure is.
-    """
-
-    atoms: str
-
-    @abstractmethod
-    def waiting(self) -> QuerySet[RowT]:
-        """What may be claimed."""
-
-    @abstractmethod
-    def in_order(self) -> QuerySet[RowT]:
-        """The same, the next first."""
-
-    @abstractmethod
-    def claim(self, keys: list[int], token: str) -> list[RowT]:
-        """Those of them that still waited carry the token now, and one attempt more."""
-
-    @abstractmethod
-    def initial_hash(self, row: RowT) -> str: ...
-
-    @abstractmethod
-    def start(self, row: RowT) -> Crystal: ...
-
-    @abstractmethod
-    def save(self, made: Sequence[tuple[RowT, Relaxation]], provenance: dict[str, object]) -> list[RelaxationFact]:
-        """What was made of the rows as facts, in the same order."""
-
-    @abstractmethod
-    def commit(self, ended: Sequence[tuple[RowT, RelaxationFact]]) -> set[int]:
-        """Move the rows on, each while its lease holds; the keys of those that moved."""
-
-    @abstractmethod
-    def fail(self, row: RowT, error: Exception, token: str) -> None:
-        """Record a fault of ours, if the row still carries the token."""
-
-    @abstractmethod
-    def renew(self, token: str) -> int:
-        """Prolong the claim; says how many rows it still holds."""
-
-    @abstractmethod
-    def held(self, token: str) -> set[int]:
-        """Keys of the rows that carry the token."""
-
-    def ring(self, *, now: bool = False) -> None:
-        """For whoever goes on with what was committed; now, or when it was not done a moment ago."""
-
-    @abstractmethod
-    def give_back(self, keys: Collection[int], token: str) -> None:
-        """They wait again, and no attempt counts."""
 
 
 class _Held(Generic[RowT]):
@@ -236,16 +178,15 @@ class InHand:
         """Whether more should be claimed."""
         return self._flight.hungry and time.monotonic() >= self._look_again_at
 
-    def claim(self) -> None:
-        """One helping of atoms. What is a known fact by now is committed at once."""
-        if any(held.has_suspect for held in self._queues):
-            self.rest()
-            return
-        for number, held in enumerate(self._queues):
-            if helping := held.helping(self._budget, alone=not len(self)):
-                self._take(number, helping)
-                return
+    def claim(self) -> bool:
+        """One helping of atoms, if there is any. What is a known fact by now is committed at once."""
+        if not any(held.has_suspect for held in self._queues):
+            for number, held in enumerate(self._queues):
+                if helping := held.helping(self._budget, alone=not len(self)):
+                    self._take(number, helping)
+                    return True
         self.rest()
+        return False
 
     @property
     def _budget(self) -> float:

@@ -17,7 +17,7 @@ from philately.broker import ring
 from philately.counted import count
 from philately.domain import relaxations
 from philately.domain.files import storable
-from philately.domain.in_hand import Queue
+from philately.domain.relax_queue import Queue
 from philately.domain.transitions import expired, lease_end
 from philately.models import Opinion, RelaxationFact, Season
 from philately.states import OpinionState

@@ -10,8 +10,9 @@ from django.db.models import F, QuerySet
 
 from philately.domain import judges, relaxations
 from philately.domain.bells import SparingBell
-from philately.domain.in_hand import InHand, Queue
+from philately.domain.in_hand import InHand
 from philately.domain.opinions import OpinionQueue
+from philately.domain.relax_queue import Queue
 from philately.domain.transitions import claim, fail, move, renew
 from philately.logs import carries
 from philately.models import Candidate, RelaxationFact, Scale, Season
@@ -42,14 +43,16 @@ def relax_some(scale_id: int, *, stop: Callable[[], bool] = lambda: False) -> bo
 def _relax_in_turn(scale_id: int, in_hand: InHand, stop: Callable[[], bool]) -> None:
     began = time.monotonic()
     while not stop():
+        took = False
         if in_hand.hungry:
             if _turn_is_over(scale_id, began):
                 in_hand.rest()
             else:
-                in_hand.claim()
-        if not len(in_hand):
+                took = in_hand.claim()
+        if len(in_hand):
+            in_hand.step()
+        elif not took:  # else all of it was known
             break
-        in_hand.step()
     n_left = len(in_hand)
     in_hand.give_back()
     told = (*in_hand.ended, n_left, time.monotonic() - began)
