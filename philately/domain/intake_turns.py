@@ -17,6 +17,7 @@ from philately.domain.refusals import UploadRefused
 from philately.domain.transitions import SESSION_LOST
 from philately.models import Batch
 from philately.states import BatchState
+from philately.storage import StorageFault
 from validation.archive import ArchiveRefused
 
 log = logging.getLogger(__name__)
@@ -178,7 +179,10 @@ class Desk:
     # what goes wrong
 
     def _blame(self, batch: Batch, error: Exception) -> None:
-        """It is left to the next attempt, and its owner's later uploads with it."""
+        """It is left to the next attempt, and its owner's later uploads with it. A storage that is full or does not
+        answer is no batch's fault, however often it happens: the attempt does not count."""
+        if isinstance(error, StorageFault):
+            Batch.objects.filter(pk=batch.pk, attempts__gt=0).update(attempts=F("attempts") - 1)
         self._close(batch)
         self._faulty.add(batch.pk)
         self._owners_of_faulty.add(batch.owner_id)

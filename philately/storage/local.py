@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
 
 from philately.storage.faults import StorageFault
@@ -30,6 +31,18 @@ class LocalStore(FileSystemStorage):
             path.parent.mkdir(parents=True, exist_ok=True)
             new.replace(path)
             _sync_folder(path.parent)
+
+    def open(self, name: str, mode: str = "rb") -> "File[bytes]":
+        with _faults(name):
+            return super().open(name, mode)
+
+    def size(self, name: str) -> int:
+        with _faults(name):
+            return super().size(name)
+
+    def delete(self, name: str) -> None:
+        with _faults(name):
+            super().delete(name)
 
     def names_below(self, folder: str) -> list[str]:
         root, start = Path(self.location), Path(self.path(folder))

@@ -8,6 +8,7 @@ import tarfile
 from contextlib import contextmanager
 from copy import copy
 from datetime import timedelta
+from pathlib import Path
 
 import ase.io
 import pytest
@@ -26,7 +27,7 @@ from philately.domain.locks import LockLost, lock
 from philately.domain.shards import ChangedShard, Shelf, read_list, write_list
 from philately.models import Batch, Candidate, CandidateDetail, Lock, Season, Shard
 from philately.states import BatchState, CandidateState
-from philately.storage import storage
+from philately.storage import StorageFault, storage
 from validation.crystal import Crystal
 from validation.uploads import structures_of
 
@@ -471,6 +472,25 @@ def test_who_lost_the_lock_while_reading_writes_nothing(participant):
 
     assert not Candidate.objects.exists()
     assert Lock.objects.get().token == "another"
+
+
+def test_a_storage_that_takes_nothing_uses_up_no_attempt_however_long(participant):
+    batch, _ = _accept(participant, zipped(TEXTS))
+    in_the_way = Path(default_storage.path(list_name(batch.pk))).parent
+    in_the_way.parent.mkdir(parents=True, exist_ok=True)
+    in_the_way.write_bytes(b"no folder")
+
+    for _ in range(5):
+        with pytest.raises(StorageFault):
+            read_batches(participant.season_id)
+    batch.refresh_from_db()
+    assert (batch.state, batch.attempts) == (BatchState.UPLOADED, 0)
+
+    in_the_way.unlink()
+    read_batches(participant.season_id)
+    batch.refresh_from_db()
+    assert batch.state == BatchState.READ
+    assert _texts(batch) == {("a.cif", "a"): TEXTS["a.cif"], ("b.cif", "b"): TEXTS["b.cif"]}
 
 
 def test_after_three_attempts_a_batch_is_set_aside_and_the_next_one_read(participant):
