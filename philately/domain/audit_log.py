@@ -34,6 +34,7 @@ class Deed(StrEnum):
     FREEZE_SEASON = "freeze_season"
     QUOTA = "quota"
     EXPORT = "export"
+    RESET_SECOND_FACTOR = "reset_second_factor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

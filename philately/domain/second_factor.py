@@ -16,6 +16,7 @@ from django_otp.models import Device
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from philately.domain.audit_log import Deed, record
 from philately.models import User
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,8 @@ def reset(user: User, *, reason: str) -> int:
         StaticDevice.objects.filter(user=user).delete()
         ended = [session.pk for session in _sessions() if session.get_decoded().get("_auth_user_id") == str(user.pk)]
         Session.objects.filter(pk__in=ended).delete()
+        whose, outcome = {"user": user.username}, {"sessions_ended": len(ended)}
+        record(Deed.RESET_SECOND_FACTOR, by=None, reason=reason, parameters=whose, outcome=outcome)
     log.warning("the second factor of user %s is reset: %r", user.pk, reason)
     return len(ended)
 

@@ -18,7 +18,7 @@ from driving import first_texts, submit
 
 from philately.domain import second_factor
 from philately.domain.keys import make_key
-from philately.models import User
+from philately.models import AuditEntry, User
 from philately.service.limit_settings import Limit
 
 PASSWORD = "a-long-enough-one"
@@ -246,6 +246,9 @@ class TestReset:
         assert not TOTPDevice.objects.exists() and not StaticDevice.objects.exists()
         assert staff.get("/batches/").url.startswith(reverse("login"))
         assert ann.get("/batches/").status_code == 200
+        entry = AuditEntry.objects.get(deed="reset_second_factor")
+        assert (entry.reason, entry.parameters) == ("lost phone, asked on the phone", {"user": "root"})
+        assert entry.outcome == {"sessions_ended": 1}
 
     def test_it_needs_an_account_and_a_reason(self, root):
         with pytest.raises(CommandError, match="no account 'eve'"):

@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="of the account")
-        parser.add_argument("--reason", required=True, help="why, and who asked; written to the log")
+        parser.add_argument("--reason", required=True, help="why, and who asked; kept in the audit log")
 
     def handle(self, **options: Any) -> None:
         user = User.objects.filter(username=options["name"]).first()
