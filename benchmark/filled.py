@@ -121,6 +121,16 @@ def fill(count: int, folder: Path, *, slug: str = "benchmark", all_placed: bool 
     return Filled(season, plan.batches[0], organiser, states)
 
 
+def filled_before(slug: str) -> Filled:
+    """The season of this name that ``fill`` made, in this process or another. Raises DoesNotExist."""
+    season = Season.objects.select_related("official_run").get(slug=slug)
+    largest = Batch.objects.select_related("owner__user").filter(season=season).order_by("pk")[0]
+    states = (
+        Candidate.objects.filter(season=season).order_by("state").values_list("state").annotate(n=models.Count("pk"))
+    )
+    return Filled(season, largest, User.objects.get(username=f"{slug}-organiser"), dict(states))
+
+
 def _batches(season: Season, count: int) -> list[Batch]:
     """The largest first, though it comes in the middle; sizes from ten to some ten thousand, by some 200 members."""
     dice = np.random.default_rng(5)
