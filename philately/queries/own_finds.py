@@ -17,6 +17,7 @@ from philately.models import Run
 from philately.queries import blind
 from philately.queries.remembered import Remembered, remembered
 
+Key = tuple[str, int, int]  # formula, candidate, placement
 _Keys = NDArray[np.int64]
 
 
@@ -34,14 +35,16 @@ class OwnFinds:
 
     def newest(self, size: int) -> list[int]:
         """Placements, in no order."""
-        return _listed(self.placements[np.argsort(self.arrivals)[::-1][:size]])
+        return [int(key) for key in self.placements[np.argsort(self.arrivals)[::-1][:size]]]
 
-    def after(self, formula: str, candidate: int, size: int) -> list[int]:
-        """Placements that come next, in no order."""
+    def after(self, formula: str, candidate: int, size: int) -> list[Key]:
+        """Those that come next, in order."""
         text = formula.encode(errors="replace")
         begin, end = (int(np.searchsorted(self.formulas, text, side)) for side in ("left", "right"))
         place = begin + int(np.searchsorted(self.candidates[begin:end], candidate, "right"))
-        return _listed(self.placements[place : place + size])
+        rows = slice(place, place + size)
+        columns = (self.formulas[rows], self.candidates[rows], self.placements[rows])
+        return [(one.decode(), int(key), int(placement)) for one, key, placement in zip(*columns, strict=True)]
 
 
 def own_finds(run: Run | None, members: Collection[int]) -> Remembered[OwnFinds]:
@@ -58,7 +61,3 @@ def _own_finds(run: Run | None, members: Collection[int]) -> OwnFinds:
     order = np.lexsort((keys[:, 0], formulas))
     candidates, arrivals, placements = keys[order].T.copy()
     return OwnFinds(formulas[order], candidates, arrivals, placements)
-
-
-def _listed(keys: _Keys) -> list[int]:
-    return [int(key) for key in keys]

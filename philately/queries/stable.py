@@ -9,7 +9,7 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
 from philately.models import Phase, Placement, RelaxationFact, ReleasePhase, Run
 from philately.queries import blind
 from philately.queries.opinions import Audited, OpinionRow, opinions_of
-from philately.queries.own_finds import OwnFinds, own_finds
+from philately.queries.own_finds import Key, OwnFinds, own_finds
 from philately.queries.positions import on_hull, phases_at_point, points_on_hull
 from philately.queries.remembered import Remembered, remembered
 from philately.queries.seasons import View
@@ -131,12 +131,13 @@ def _own_page(view: View, system: str, after: str, size: int) -> StablePage:
     if system:
         finds = blind.finds_of(view.season.official_run, view.members).filter(phase__chemical_system=system)
         finds = finds.filter(Q(candidate__formula__gt=formula) | Q(candidate__formula=formula, candidate__gt=last))
-        keys = list(finds.order_by("candidate__formula", "candidate").values_list("pk", flat=True)[: size + 1])
+        told = finds.order_by("candidate__formula", "candidate").values_list("candidate__formula", "candidate", "pk")
+        keys: list[Key] = list(told[: size + 1])
     else:
         keys = _own(view).figure.after(formula, last, size + 1)
-    found = _own_rows(view, keys[:size], "candidate__formula", "candidate")
-    following = f"{found[-1].formula}.{found[-1].candidate}" if found and len(keys) > size else None
-    return StablePage(tuple(found), following)
+    following = "{}.{}".format(*keys[size - 1]) if len(keys) > size else None
+    rows = _own_rows(view, [placement for *_, placement in keys[:size]], "candidate__formula", "candidate")
+    return StablePage(tuple(rows), following)
 
 
 def _own_rows(view: View, placements: list[int], *order: str) -> list[StablePhase]:

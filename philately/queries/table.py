@@ -124,7 +124,8 @@ def _by_verdict(outcome: str, reason: str) -> bool:
 def _edge(candidates: QuerySet[Candidate]) -> int | None:
     """The arrival of the last one that a page looks at; None where that is all of them."""
     arrivals = candidates.order_by("arrival").values_list("arrival", flat=True)
-    return arrivals[LOOKED_THROUGH - 1 : LOOKED_THROUGH].first()
+    last_and_next = list(arrivals[LOOKED_THROUGH - 1 : LOOKED_THROUGH + 1])
+    return last_and_next[0] if len(last_and_next) == 2 else None
 
 
 def row_of(view: View, candidate: Candidate) -> BatchRow:
