@@ -1,7 +1,8 @@
 """Every page of a season with rows by the million, asked for by 20 clients at once, wall time.
 
 The web server runs as in production, on a loopback port; each client reads for a while (--think-s) between two pages.
-The same pages are counted in queries on a small season beside it. Each database is measured in processes of its own.
+The same pages are counted in queries on a small season beside it, and in the server's CPU time while nobody else asks.
+Each database is measured in processes of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import partial
 
 from benchmark.addresses import NAMES
 from benchmark.databases import Figures, in_a_process, on_each
+from benchmark.web_server import production
 
 QUICK, USUAL, FULL = 2_000, 100_000, 1_000_000  # candidates
 
@@ -23,13 +25,15 @@ _OF_EACH = {
     "answers_per_s": "answers/s of the clock, {}",
     "slowest_p95_ms": "ms, 95th percentile of the page where that is largest, {}",
     "over_300_ms": "pages whose 95th percentile is above 300 ms, {}",
-    "pages_with_more_queries": "pages that take more queries here than in the small season, {}",
+    "pages_with_other_queries": "pages that take another number of queries here than in the small season, {}",
+    "cpu_ms": "ms of CPU of the web server an answer, mean of all pages alone, {}",
     "counted_each_time_ms": "ms, the leaderboard counted when it is asked for, {}",
     "speedup_over_counting": "the same over the leaderboard's median here, {}",
 }
 _OF_PAGES = {
     "p50_ms": "ms, median of {page}, {{}}",
     "p95_ms": "ms, 95th percentile of {page}, {{}}",
+    "cpu_ms": "ms of CPU of the web server for {page} alone, {{}}",
     "queries": "queries of {page}, {{}}",
 }
 MEANINGS = {
@@ -45,7 +49,9 @@ MEANINGS = {
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=int, help="candidates in the season")
     parser.add_argument("--database", metavar="URL", help="measure in this empty database alone, and leave it filled")
+    parser.add_argument("--filled", action="store_true", help="an earlier run has filled the database: only visit it")
     parser.add_argument("--think-s", type=float, default=1.0, help="how long a client reads a page, on average")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each of the clients opens each page")
 
 
 def measure(
@@ -55,17 +61,22 @@ def measure(
     say: Callable[[str], None],
     rows: int | None = None,
     database: str | None = None,
+    filled: bool = False,
     think_s: float = 1.0,
+    rounds: int = 3,
 ) -> Figures:
-    """SQLite always, PostgreSQL where one answers; or the given database. Raises databases.Failed."""
-    count = rows or (FULL if full else QUICK if quick else USUAL)
-    seconds = 3.0 if quick else 60.0
-    clients, thinks_s = (3, 0.05) if quick else (20, think_s)
-    measured = partial(_measured, [count, clients, thinks_s, seconds], say)
+    """SQLite always, PostgreSQL where one answers; or the given database. Where that was filled before, queries are
+    compared with a small season that has the large one beside it. Raises ValueError where no database is named that
+    could be filled, and databases.Failed."""
+    if filled and database is None:
+        raise ValueError("--filled goes with --database")
+    count = 0 if filled else rows or (FULL if full else QUICK if quick else USUAL)
+    how = (count, 3, 0.05, 1) if quick else (count, 20, think_s, rounds)
+    measured = partial(_measured, how, say)
     return measured("given", database) if database else on_each(measured, say)
 
 
 def _measured(how: Sequence[float], say: Callable[[str], None], database: str, url: str | None) -> Figures:
-    say(f"{how[0]:,} candidates on {database}")
-    found = in_a_process("benchmark.pages_once", *map(str, how), url=url)
+    say(f"{how[0]:,} candidates on {database}" if how[0] else f"what is there on {database}")
+    found = in_a_process("benchmark.pages_once", *map(str, how), url=url, **production())
     return {f"{name}_{database}": value for name, value in found.items()}

@@ -1,4 +1,4 @@
-"""Clients that ask a web server for pages at once, each on a connection of its own, and how long the answers took."""
+"""Clients that ask a web server for pages: alone, one after the other, or many at once, each on its own connection."""
 
 from __future__ import annotations
 
@@ -7,66 +7,88 @@ import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from benchmark.addresses import Address
+from benchmark.addresses import FINE, Address
 
 _FIRST_BYTES = 1000  # of a table without an end
 
+Headers = Mapping[str, Mapping[str, str]]  # by who asks
+
 
 class Refused(RuntimeError):
-    """A page answered with anything but 200 or 204."""
+    """An address answered with anything but what was asked for."""
 
 
 @dataclass(slots=True)
 class Answers:
-    """Seconds by page, of every answer."""
+    """Seconds by page, of every answer; and how long all of them took together."""
 
     took_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    seconds: float = 0.0
 
     def percentile(self, name: str, share: float) -> float:
         """In seconds, of one page."""
         ordered = sorted(self.took_s[name])
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
+    def add(self, others: Answers) -> None:
+        """Given after these."""
+        for name, took_s in others.took_s.items():
+            self.took_s[name] += took_s
+        self.seconds += others.seconds
 
-def ask_once(port: int, pages: Sequence[Address], cookies: Mapping[str, str]) -> Answers:
+
+def ask_once(port: int, pages: Sequence[Address], headers: Headers) -> Answers:
     """Each page, one after the other. Raises Refused."""
     answers, connection = Answers(), _connection(port)
     for page in pages:
-        answers.took_s[page.name].append(_ask(connection, page, cookies))
+        answers.took_s[page.name].append(_ask(connection, page, headers))
     connection.close()
     return answers
 
 
+def ask_alone(port: int, pages: Sequence[Address], headers: Headers, *, times: int, server: int) -> dict[str, float]:
+    """CPU seconds of the server's processes an answer, by page, while nobody else asks. Of a table as much as is made
+    until its reader goes away. server: the process of which those that answer are children. Raises Refused."""
+    cost_s, connection = {}, _connection(port)
+    for page in pages:
+        before = _cpu_s(server)
+        for _ in range(times):
+            _ask(connection, page, headers)
+        cost_s[page.name] = (_cpu_s(server) - before) / times
+    connection.close()
+    return cost_s
+
+
+def _cpu_s(parent: int) -> float:
+    """What all threads of its children have computed. The kernel tells it in ns."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    threads = [one for child in children for one in Path(f"/proc/{child}/task").glob("*/schedstat")]
+    return sum(int(one.read_text().split()[0]) for one in threads) / 1e9
+
+
 def ask_all(
-    port: int,
-    pages: Sequence[Address],
-    cookies: Mapping[str, str],
-    *,
-    n_clients: int,
-    seconds: float,
-    think_s: float,
+    port: int, pages: Sequence[Address], headers: Headers, *, n_clients: int, rounds: int, think_s: float
 ) -> Answers:
-    """Every client goes through all pages, once at least, in orders of its own, and thinks after each answer: a time
+    """Every client goes through all pages so many times, in orders of its own, and thinks after each answer: a time
     that is drawn evenly between nothing and twice ``think_s``. Raises Refused."""
     answers, faults = Answers(), list[Exception]()
-    end = time.monotonic() + seconds
-    lock = threading.Lock()
+    lock, began = threading.Lock(), time.monotonic()
 
     def client(number: int) -> None:
         dice, connection = random.Random(number), _connection(port)
         time.sleep(dice.uniform(0.0, 2 * think_s))
         try:
-            for page in _in_rounds(pages, dice):
-                if faults or (page is None and time.monotonic() > end):
+            for page in (page for _ in range(rounds) for page in dice.sample(pages, len(pages))):
+                if faults:
                     break
-                if page is not None:
-                    took_s = _ask(connection, page, cookies)
-                    with lock:
-                        answers.took_s[page.name].append(took_s)
-                    time.sleep(dice.uniform(0.0, 2 * think_s))
+                took_s = _ask(connection, page, headers)
+                with lock:
+                    answers.took_s[page.name].append(took_s)
+                time.sleep(dice.uniform(0.0, 2 * think_s))
         except (Refused, OSError, http.client.HTTPException) as error:
             faults.append(error)
         finally:
@@ -79,37 +101,31 @@ def ask_all(
         one.join()
     if faults:
         raise faults[0]
+    answers.seconds = time.monotonic() - began
     return answers
-
-
-def _in_rounds(pages: Sequence[Address], dice: random.Random) -> Iterator[Address | None]:
-    """All pages, and None after each round of them."""
-    while True:
-        yield from dice.sample(pages, len(pages))
-        yield None
 
 
 def _connection(port: int) -> http.client.HTTPConnection:
     return http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
 
-def _ask(connection: http.client.HTTPConnection, page: Address, cookies: Mapping[str, str]) -> float:
+def _ask(connection: http.client.HTTPConnection, page: Address, headers: Headers) -> float:
     """Seconds until the whole answer is here, of a table until its first rows are."""
-    headers = {"Cookie": f"sessionid={cookies[page.who]}"} if page.who in cookies else {}
+    shown = dict(headers.get(page.who, {}))
     began = time.perf_counter()
     try:
-        connection.request("GET", page.path, headers=headers)
+        connection.request(page.method, page.path, headers=shown)
         answer = connection.getresponse()
     except (http.client.HTTPException, ConnectionError):  # the server ends a connection that was idle for a while
         connection.close()
         began = time.perf_counter()
-        connection.request("GET", page.path, headers=headers)
+        connection.request(page.method, page.path, headers=shown)
         answer = connection.getresponse()
     endless = page.path.endswith(".csv")
     text = answer.read(_FIRST_BYTES) if endless else answer.read()
     took_s = time.perf_counter() - began
     if endless:
         connection.close()
-    if answer.status not in (200, 204):
-        raise Refused(f"{page.path} answered {answer.status}: {text[:200]!r}")
+    if answer.status not in FINE:
+        raise Refused(f"{page.method} {page.path} answered {answer.status}: {text[:200]!r}")
     return took_s

@@ -27,6 +27,8 @@ def _changes(form: Any) -> edits.Changes:
 class LoggedUserAdmin(UserAdmin):
     """Who belongs to the staff is in the audit log."""
 
+    list_per_page = 50
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         assert isinstance(request.user, models.User)  # staff
         edits.save_user(obj, _changes(form), by=request.user)
@@ -119,6 +121,7 @@ class MembershipAdmin(admin.ModelAdmin):
     list_select_related = ("user", "season")
     search_fields = ("user__username",)
     raw_id_fields = ("user",)
+    list_per_page = 50
 
     def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> tuple[str, ...]:
         return ("user", "season", "own_limits") if obj else ("own_limits",)
@@ -296,9 +299,9 @@ class RunAuditorAdmin(ReadOnly):
 class OpinionAdmin(ReadOnly):
     """What auditors were asked, and what of it failed."""
 
-    list_display = ("id", "relaxation", "scale", "state", "attempts", "problem", "changed_at")
+    list_display = ("id", "relaxation_id", "scale", "state", "attempts", "problem", "changed_at")
     list_filter = ("state", "scale")
-    list_select_related = ("relaxation", "scale")
+    list_select_related = ("scale",)
     raw_id_fields = ("relaxation", "result")
 
 

@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from hull.arrays import EntryArrays
 from hull.entries import Entry, Formula
 from hull.store import HullStore, Position
-from philately.models import Phase, Placement, Run
+from philately.models import Batch, Phase, Placement, Run
 from philately.queries.positions import subsystems
 from philately.states import CandidateState
 from validation.placing import Verdict
@@ -52,8 +52,14 @@ def sentence_of(placement: Placement) -> str:
 
 
 def finds_of(run: Run | None, members: Collection[int]) -> QuerySet[Placement]:
-    """What these memberships found first, in whatever class; looked up by what they sent, however much others did."""
-    own = Placement.objects.filter(run=run, candidate__batch__owner__in=members)
+    """What these memberships found first, in whatever class; looked up by what they sent, however much others did.
+
+    One small query at once: batches are told one by one, so that the database knows how many rows are theirs. Whether
+    it goes through those or through an index of all depends on that.
+    """
+    season = run.season_id if run else None
+    batches = list(Batch.objects.filter(owner__in=members, season=season).values_list("pk", flat=True))
+    own = Placement.objects.filter(run=run, candidate__season=season, candidate__batch__in=batches)
     return own.filter(verdict__in=CLASSES, withdrawn_after=None)
 
 
@@ -72,7 +78,8 @@ class ReleaseHull:
         within = (subsystems(Formula.parse(formula).elements) for formula in formulas if formula)
         systems = sorted(set[str]().union(*within))
         store = HullStore(str(run.scale_id))
-        published = Phase.objects.filter(run=run, release_phase__isnull=False)
+        first = run.release.n_phases  # a run's first numbers are the release's, so that nobody else's phases are read
+        published = Phase.objects.filter(run=run, number__lte=first, release_phase__isnull=False)
         names = ("number", "release_phase__formula", "release_phase__energy_per_atom")
         texts: dict[int, str] = {}
         for start in range(0, len(systems), _SYSTEMS_A_QUERY):

@@ -9,8 +9,9 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
 from philately.models import Phase, Placement, RelaxationFact, ReleasePhase, Run
 from philately.queries import blind
 from philately.queries.opinions import Audited, OpinionRow, opinions_of
+from philately.queries.own_finds import Key, OwnFinds, own_finds
 from philately.queries.positions import on_hull, phases_at_point, points_on_hull
-from philately.queries.remembered import remembered
+from philately.queries.remembered import Remembered, remembered
 from philately.queries.seasons import View
 
 _WIDE_OF_PLACEMENT = ("candidate__relaxation__provenance", "candidate__relaxation__note")
@@ -78,8 +79,7 @@ def newest_finds(view: View, size: int = 10) -> list[StablePhase]:
     In a blind season until the close: the viewer's own finds, wherever they lie.
     """
     if view.veiled:
-        own = blind.finds_of(view.season.official_run, view.members)
-        return _own_finds(view, own.order_by("-candidate__arrival")[:size])
+        return _own_rows(view, _own(view).figure.newest(size), "-candidate__arrival")
     found = on_hull(view.season.official_run).filter(first_candidate__isnull=False)
     return _with_opinions(view, [_stable(phase) for phase in _with_finder(found).order_by("-number")[:size]])
 
@@ -88,12 +88,11 @@ def stable_counts(view: View) -> StableCounts:
     """One query. In a blind season until the close: the viewer's own finds, wherever they lie, kept apart; and without
     the run's position, which others move."""
     run = view.season.official_run
+    if view.veiled:
+        own = _own(view)
+        return StableCounts(len(own.figure), len(own.figure), own.as_of)
     if run is None:
         return StableCounts(0, 0, None)
-    if view.veiled:
-        whose = ",".join(map(str, sorted(view.members)))
-        own = remembered(f"own-finds:{run.pk}:{whose}", blind.finds_of(run, view.members).count)
-        return StableCounts(own.figure, own.figure, own.as_of)
     stands_at = (run.number, run.placed_to, run.log_position, run.next_phase_number)
     kept = remembered(f"stable:{run.pk}", partial(_counts, run), position=stands_at)
     return StableCounts(*kept.figure, kept.as_of)
@@ -121,26 +120,34 @@ def _with_opinions(view: View, phases: list[StablePhase]) -> list[StablePhase]:
     return [replace(phase, opinions=tuple(said.get(phase.relaxation or 0, ()))) for phase in phases]
 
 
+def _own(view: View) -> Remembered[OwnFinds]:
+    return own_finds(view.season.official_run, view.members)
+
+
 def _own_page(view: View, system: str, after: str, size: int) -> StablePage:
     """By formula and candidate: several of a formula may be one's own."""
     formula, _, key = after.partition(".")
     last = int(key) if key.isascii() and key.isdigit() and len(key) < 19 else 0
-    finds = blind.finds_of(view.season.official_run, view.members)
     if system:
-        finds = finds.filter(phase__chemical_system=system)
-    finds = finds.filter(Q(candidate__formula__gt=formula) | Q(candidate__formula=formula, candidate__gt=last))
-    found = _own_finds(view, finds.order_by("candidate__formula", "candidate")[: size + 1])
-    following = f"{found[size - 1].formula}.{found[size - 1].candidate}" if len(found) > size else None
-    return StablePage(tuple(found[:size]), following)
+        finds = blind.finds_of(view.season.official_run, view.members).filter(phase__chemical_system=system)
+        finds = finds.filter(Q(candidate__formula__gt=formula) | Q(candidate__formula=formula, candidate__gt=last))
+        told = finds.order_by("candidate__formula", "candidate").values_list("candidate__formula", "candidate", "pk")
+        keys: list[Key] = list(told[: size + 1])
+    else:
+        keys = _own(view).figure.after(formula, last, size + 1)
+    following = "{}.{}".format(*keys[size - 1]) if len(keys) > size else None
+    rows = _own_rows(view, [placement for *_, placement in keys[:size]], "candidate__formula", "candidate")
+    return StablePage(tuple(rows), following)
 
 
-def _own_finds(view: View, finds: QuerySet[Placement]) -> list[StablePhase]:
-    """As the viewer sent them, though another refined them since, and above the hull of the release. Two queries."""
+def _own_rows(view: View, placements: list[int], *order: str) -> list[StablePhase]:
+    """As the viewer sent them, though another refined them since, and above the hull of the release; without what was
+    withdrawn since the keys were read. Two queries."""
     related = ("phase", "candidate__relaxation", "candidate__batch__owner__user")
-    placements = list(finds.select_related(*related).defer(*_WIDE_OF_PLACEMENT))
-    formulas = {placement.candidate.formula for placement in placements}
-    hull = blind.ReleaseHull.for_formulas(view.season.official_run, formulas)
-    return [_own_find(placement, hull) for placement in placements]
+    wanted = Placement.objects.filter(pk__in=placements, withdrawn_after=None).order_by(*order)
+    rows = list(wanted.select_related(*related).defer(*_WIDE_OF_PLACEMENT))
+    hull = blind.ReleaseHull.for_formulas(view.season.official_run, {row.candidate.formula for row in rows})
+    return [_own_find(row, hull) for row in rows]
 
 
 def _own_find(placement: Placement, hull: blind.ReleaseHull) -> StablePhase:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from django import template
 from django.utils import timezone
@@ -19,7 +20,7 @@ from validation.spacegroup import symbol_of
 
 register = template.Library()
 
-_FORMULA_PART = re.compile(r"([A-Z][a-z]*)([0-9]*)")
+_AMOUNT = re.compile(r"[0-9]+")
 _VERDICTS = {
     Verdict.STABLE: "predicted stable by {judge}",
     Verdict.METASTABLE: "predicted metastable by {judge}",
@@ -98,20 +99,23 @@ def roughly(number: float) -> int:
 @register.filter
 def formula(text: str) -> SafeString:
     """A reduced formula as chemists write it, the amounts below the line; empty where there is none."""
-    if not text:
-        return SafeString()
-    parts = (
-        (symbol, format_html("<sub>{}</sub>", amount) if amount else "")
-        for symbol, amount in _FORMULA_PART.findall(Formula.parse(text).written)
-    )
-    return format_html_join("", "{}{}", parts)
+    return _written(text) if text else SafeString()
+
+
+@lru_cache(maxsize=100_000)  # a page of a batch has some 300, the same ones again and again
+def _written(text: str) -> SafeString:
+    """Safe: what Formula reads is letters and digits alone."""
+    return SafeString(_AMOUNT.sub(r"<sub>\g<0></sub>", Formula.parse(text).written))
 
 
 @register.filter
 def space_group(number: int | None) -> SafeString:
     """Its symbol, screw axes as they are printed, and its number; empty where there is none."""
-    if number is None:
-        return SafeString()
+    return SafeString() if number is None else _symbol(number)
+
+
+@lru_cache(maxsize=230)
+def _symbol(number: int) -> SafeString:
     head, *screws = symbol_of(number).split("_")
     parts = ((screw[0], screw[1:]) for screw in screws)
     return format_html("{}{} ({})", head, format_html_join("", "<sub>{}</sub>{}", parts), number)

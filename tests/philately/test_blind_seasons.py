@@ -270,6 +270,30 @@ def test_ones_own_finds_are_paged_one_after_the_other(blind, ann):
     assert queries.stable_page(view, system="Ag-Pd").phases == ()
 
 
+def test_ones_own_finds_are_kept_where_they_are_many_and_what_was_withdrawn_is_not_shown(
+    blind, ann, settings, monkeypatch
+):
+    monkeypatch.setattr(remembered, "_REST", 1e12)
+    for step in range(4):
+        add_candidate(ann, ordered_alloy("Cu", "Au", lattice_ang=3.7 + step / 10), -3.0 - step / 20)
+    place_all(blind)
+    view = queries.view_of(Season.objects.select_related("scale", "official_run__release").get(), ann.user)
+    counted = [(find.formula, find.candidate) for find in queries.stable_page(view).phases]
+    caches["figures"].clear()
+    settings.FIGURES_KEPT_FROM_S = 0.0
+    queries.stable_counts(view)
+
+    Placement.objects.filter(candidate=counted[1][1]).update(withdrawn_after=1)
+    counts, page = queries.stable_counts(view), queries.stable_page(view, size=2)
+    following = queries.stable_page(view, size=2, after=page.following)
+
+    assert counts.total == 4 and counts.as_of is not None
+    assert [find.candidate for find in page.phases] == [counted[0][1]]
+    assert [find.candidate for find in following.phases] == [key for _, key in counted[2:]]
+    newest = [find.candidate for find in queries.newest_finds(view)]
+    assert newest == sorted((key for number, (_, key) in enumerate(counted) if number != 1), reverse=True)
+
+
 def test_a_dry_run_asks_nothing_about_others(blind, ann, bob):
     submit(ann, {"anns.cif": alloy("Cu", "Au", 3.7)})
     submit(bob, {"bobs.cif": alloy("Cu", "Au", 3.7)})  # parked under ann's

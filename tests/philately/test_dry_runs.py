@@ -330,6 +330,18 @@ class TestPage:
         for after in range(7):
             assert [row.number for row in queries.dry_rows(run, after=after)] == list(range(after + 1, 7))
 
+    @pytest.mark.parametrize("n_rows", [1, 2, 5000])
+    def test_rows_with_a_reason_are_those_of_all_rows_in_whatever_group(self, participant, monkeypatch, n_rows):
+        monkeypatch.setattr("philately.domain.dry_tables.ROWS_A_GROUP", n_rows)
+        monkeypatch.setattr("philately.queries.dry_runs.ROWS_A_GROUP", n_rows)
+        run = carried_out(participant)
+        rows = list(queries.dry_rows(run))
+
+        for reason in {row.reason for row in rows} | {"NOBODYS"}:
+            for after in (0, 3):
+                found = list(queries.dry_rows(run, reason=reason or PASSED, after=after))
+                assert found == [row for row in rows if row.reason == reason and row.number > after]
+
     def test_the_table_is_a_csv_that_no_spreadsheet_executes(self, ann, participant):
         run = carried_out(participant, {**TEXTS, "=1.cif": "no"})
 

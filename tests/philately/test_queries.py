@@ -98,6 +98,29 @@ def test_pages_of_a_table_follow_each_other_by_arrival(judged):
     assert second.following is None
 
 
+def test_a_page_of_one_outcome_looks_so_far_and_the_next_one_goes_on(judged, monkeypatch):
+    wanted, seen, after, looked = set(rows_of(judged, outcome="duplicate")), set(), 0, []
+    monkeypatch.setattr("philately.queries.table.LOOKED_THROUGH", 2)
+
+    while after is not None:
+        page = queries.table_of(view(judged.season, judged.owner.user), judged, outcome="duplicate", after=after)
+        seen |= {row.file for row in page.rows}
+        looked.append(page.looked_through)
+        after = page.following
+
+    assert seen == wanted
+    assert looked == [2, 2, None]  # of six structures
+    assert len(list(queries.all_rows(view(judged.season, judged.owner.user), judged, outcome="duplicate"))) == 2
+
+
+def test_what_states_tell_is_looked_up_however_far_it_is(judged, monkeypatch):
+    monkeypatch.setattr("philately.queries.table.LOOKED_THROUGH", 1)
+
+    page = queries.table_of(view(judged.season, judged.owner.user), judged, outcome="set_aside")
+
+    assert page.rows == () and page.following is None
+
+
 def test_the_table_takes_as_many_queries_for_one_row_as_for_three(
     season, participant, judged, django_assert_num_queries
 ):
