@@ -84,6 +84,26 @@ def update(model: type[models.Model], names: Sequence[str], rows: Sequence[Row])
         _execute_with_rows(f"UPDATE {_table(model)} SET {setting} WHERE {key} = %s", rows)
 
 
+def select(
+    model: type[models.Model], names: Sequence[str], *, by: str, among: Iterable[int], **equal: int
+) -> list[Row]:
+    """These fields of the rows whose field ``by`` is among so many numbers, as the database gives them (JSON as text),
+    in no order. equal: numbers that other fields have.
+
+    Numbers stand in the statement as they are: a placeholder and a value for each cost more than its row.
+    """
+    wanted = ",".join([str(int(one)) for one in among])
+    if not wanted:
+        return []
+    conditions = [f"{column} = {int(one)}" for column, one in zip(_columns(model, equal), equal.values(), strict=True)]
+    conditions += [f"{column} IN ({wanted})" for column in _columns(model, [by])]
+    with connection.cursor() as cursor:
+        columns = ", ".join(_columns(model, names))
+        cursor.execute(f"SELECT {columns} FROM {_table(model)} WHERE {' AND '.join(conditions)}")
+        found: list[Row] = cursor.fetchall()
+    return found
+
+
 def as_table(rows: Sequence[Row], types: Sequence[str]) -> tuple[str, list[Any]]:
     """Rows as a query to select from, and its values. types: PostgreSQL's, one a column."""
     if connection.vendor == "postgresql":
