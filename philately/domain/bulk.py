@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 
 from philately.queries import clock
 
@@ -97,11 +97,8 @@ def select(
         return []
     conditions = [f"{column} = {int(one)}" for column, one in zip(_columns(model, equal), equal.values(), strict=True)]
     conditions += [f"{column} IN ({wanted})" for column in _columns(model, [by])]
-    with connection.cursor() as cursor:
-        columns = ", ".join(_columns(model, names))
-        cursor.execute(f"SELECT {columns} FROM {_table(model)} WHERE {' AND '.join(conditions)}")
-        found: list[Row] = cursor.fetchall()
-    return found
+    columns = ", ".join(_columns(model, names))
+    return _found_by_index(f"SELECT {columns} FROM {_table(model)} WHERE {' AND '.join(conditions)}")
 
 
 def as_table(rows: Sequence[Row], types: Sequence[str]) -> tuple[str, list[Any]]:
@@ -143,6 +140,24 @@ def _arrays(model: type[models.Model], names: Iterable[str]) -> str:
     """One typed array a column."""
     types = (_field(model, name).db_type(connection) for name in names)
     return ", ".join(f"%s::{kind}[]" for kind in types)
+
+
+def _found_by_index(statement: str) -> list[Row]:
+    """PostgreSQL takes each of thousands of keys for a page of its own from a slow disk, and would read the table from
+    end to end instead, each time."""
+    if connection.vendor != "postgresql":
+        return _found(statement)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        return _found(statement)
+
+
+def _found(statement: str) -> list[Row]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        found: list[Row] = cursor.fetchall()
+    return found
 
 
 def _execute_with_arrays(statement: str, rows: Sequence[Row]) -> None:

@@ -1,32 +1,17 @@
-"""What a dump tells of phases beyond the phases themselves, read some thousand at a time, a table at a time.
-
-No statement joins two tables: for thousands of keys PostgreSQL reads what is joined from end to end, each time.
-"""
+"""What a dump tells of phases beyond what is held of all of them: read when their turn has come, a table at a time."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from django.db.models import Model
 
-from philately.domain import bulk
-from philately.domain.dump_phases import batch_of
-from philately.models import (
-    Batch,
-    Candidate,
-    Placement,
-    RelaxationFact,
-    RelaxationGeometry,
-    ReleasePhase,
-    Run,
-)
+from philately.domain.dump_reading import aligned, batch_of, rows_of
+from philately.models import Batch, RelaxationFact, RelaxationGeometry, ReleasePhase
 
 _KEPT = 100_000  # batches that are remembered from one reading to the next
 
 # The first field of each is the key.
-_CANDIDATE = pa.schema([("id", pa.int64()), ("arrival", pa.int64()), ("batch", pa.int64()), ("relaxation", pa.int64())])
-_PLACEMENT = pa.schema([("candidate", pa.int64()), ("e_above_hull_on_arrival", pa.float64())])
 _SYMMETRY = [("space_group_number", pa.int16()), ("pearson_symbol", pa.string()), ("prototype_label", pa.string())]
 _FACT = pa.schema(
     [
@@ -57,9 +42,7 @@ _BATCH = pa.schema(
 class Facts:
     """Of n phases, a row each in their order; nulls where a phase has nothing of the kind."""
 
-    first: pa.RecordBatch  # the first finder's candidate
-    on_arrival: pa.RecordBatch  # and what it met
-    sent: pa.RecordBatch  # and its batch
+    sent: pa.RecordBatch  # the first finder's batch
     relaxed: pa.RecordBatch  # the representative's relaxation
     geometry: pa.RecordBatch  # and what it led to
     release: pa.RecordBatch
@@ -74,25 +57,18 @@ class _Sent(NamedTuple):
 
 
 class FactReader:
-    """Of a run; what stays between two readings are batches, of which there are few."""
+    """What stays between two readings are batches, of which there are few."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self) -> None:
         self._batches: dict[int, _Sent] = {}
 
     def of(self, phases: pa.RecordBatch) -> Facts:
-        finders, own = phases["first_candidate"], phases["candidate"]
-        candidates = _read(Candidate, _CANDIDATE, pa.concat_arrays([finders, own]))
-        first, facts = _aligned(candidates, finders), _aligned(candidates, own)["relaxation"]
-        placements = _read(Placement, _PLACEMENT, finders, run=self._run.pk)
-        releases = phases["release_phase"]
+        facts, releases = phases["relaxation"], phases["release_phase"]
         return Facts(
-            first,
-            _aligned(placements, finders),
-            self._sent(first["batch"]),
-            _aligned(_read(RelaxationFact, _FACT, facts), facts),
-            _aligned(_read(RelaxationGeometry, _GEOMETRY, facts), facts),
-            _aligned(_read(ReleasePhase, _RELEASE, releases), releases),
+            self._sent(phases["batch"]),
+            aligned(rows_of(RelaxationFact, _FACT, facts), facts),
+            aligned(rows_of(RelaxationGeometry, _GEOMETRY, facts), facts),
+            aligned(rows_of(ReleasePhase, _RELEASE, releases), releases),
         )
 
     def _sent(self, batches: pa.Array) -> pa.RecordBatch:
@@ -104,18 +80,4 @@ class FactReader:
             "pk", "owner__user__username", "method", "submitted_at"
         )
         self._batches |= {key: _Sent._make(rest) for key, *rest in named}
-        return _aligned(batch_of([(key, *self._batches[key]) for key in wanted], _BATCH), batches)
-
-
-def _read(model: type[Model], schema: pa.Schema, keys: pa.Array, **equal: int) -> pa.RecordBatch:
-    """The rows of these keys, each once."""
-    wanted = pc.unique(keys.drop_null()).to_pylist()
-    return batch_of(bulk.select(model, schema.names, by=schema.names[0], among=wanted, **equal), schema)
-
-
-def _aligned(rows: pa.RecordBatch, keys: pa.Array) -> pa.RecordBatch:
-    """The row of each key, nulls for no key. Raises LookupError where one is missing."""
-    places = pc.index_in(keys, value_set=rows.column(0))
-    if places.null_count != keys.null_count:
-        raise LookupError(f"{places.null_count - keys.null_count} rows named by phases are not there")
-    return rows.take(places)
+        return aligned(batch_of([(key, *self._batches[key]) for key in wanted], _BATCH), batches)

@@ -90,7 +90,7 @@ def tables(run: Run, phases: Phases, hull: HullStore) -> Iterator[pa.Table]:
 
     Needs the run's ``release``, ``scale`` and ``season``. No statement is open between two tables.
     """
-    reader, maker = FactReader(run), _Maker(run, phases, hull)
+    reader, maker = FactReader(), _Maker(run, phases, hull)
     for some in phases.in_order(_CHUNK):
         yield maker.table(some, reader.of(some))
 
@@ -102,8 +102,8 @@ class _Maker:
         self._run, self._phases, self._hull = run, phases, hull
 
     def table(self, phases: pa.RecordBatch, facts: Facts) -> pa.Table:
-        first, relaxed, sent, release = facts.first, facts.relaxed, facts.sent, facts.release
-        is_found = first["arrival"].is_valid()
+        relaxed, sent, release = facts.relaxed, facts.sent, facts.release
+        is_found = phases["arrival"].is_valid()
         systems = phases["chemical_system"]
         elements = pc.split_pattern(systems, "-")
         columns: dict[str, pa.Array] = {
@@ -124,8 +124,8 @@ class _Maker:
             "participant": sent["participant"],
             "method": sent["method"],
             "submitted_at": sent["submitted_at"],
-            "arrival": first["arrival"],
-            "e_above_hull_on_arrival": facts.on_arrival["e_above_hull_on_arrival"],
+            "arrival": phases["arrival"],
+            "e_above_hull_on_arrival": phases["e_above_hull_on_arrival"],
             "initial_content_hash": relaxed["initial_hash"],
             "relaxation_steps": relaxed["steps"],
             "fmax_ev_per_ang": relaxed["fmax_ev_per_ang"],
