@@ -10,6 +10,7 @@ from hull.arrays import EntryArrays
 from hull.entries import Entry, Formula
 from hull.simplex import minimise
 from hull.store import HullStore
+from hull.texts import entries_of
 
 
 def compile_kernels() -> None:
@@ -24,8 +25,10 @@ def compile_kernels() -> None:
     sum(1 for _ in store.points())
     store.stable_entries()
     store.entry_position(4)
+    store.entry_positions(np.arange(4, 6))
     store.e_above_hull(4)
     store.insert(Entry(-1, Formula.parse("H2Li"), -3.0))
+    entries_of(np.arange(1), ["HLi"], np.zeros(1))
     minimise(np.eye(2), np.zeros(2), np.array([0.5, 0.5]))
 
 

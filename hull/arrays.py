@@ -48,6 +48,18 @@ class Distances:
     decomposition_energy: NDArray[np.float64]  # (n,), signed; nan for elements
 
 
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Where n stored entries sit; eV/atom, nan where a reference is missing. Parts of mixtures stand one after the
+    other, those of an entry by entry id; there are none where a reference is missing."""
+
+    e_above_hull: NDArray[np.float64]  # (n,), >= 0
+    decomposition_energy: NDArray[np.float64]  # (n,), signed; nan for elements
+    n_parts: NDArray[np.int64]  # (n,)
+    part_ids: NDArray[np.int64]  # (sum of n_parts,), entry ids of the competing phases
+    part_fractions: NDArray[np.float64]  # (sum of n_parts,), of the atoms
+
+
 EVENT_ARRAY = np.dtype(
     [
         ("step", np.int64),  # number of the entry in the batch that caused it

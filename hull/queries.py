@@ -18,9 +18,11 @@ from hull.compositions import (
     system_of,
 )
 from hull.memory import (
+    AMOUNTS,
     BLOCK,
     BLOCK_WORDS,
     ENERGY,
+    ENTRY_ID,
     ENTRY_NEXT,
     ENTRY_WORDS,
     FIRST,
@@ -103,6 +105,65 @@ def _solve(m: Any, key: Any, amounts: Any, d: Any, system: Any, alone: Any) -> A
     for i in range(d):
         hull += (m.duals[i] + m.references[element_at(key, i)]) * m.target[i]
     return hull
+
+
+@kernel
+def positions(
+    address: Any,
+    ids: Any,
+    tolerance: Any,
+    distances: Any,
+    n_parts: Any,
+    part_ids: Any,
+    fractions: Any,
+    numbers: Any,
+    owners: Any,
+) -> Any:
+    """Where stored entries sit. distances, (2, n): e_above_hull, decomposition energy; nan for undefined. The parts of
+    their mixtures one after the other. Returns the number of the first unknown, or -1.
+
+    numbers, owners: scratch, as `locate` has them. tolerance: fraction below which a phase is no part.
+    """
+    m = tables(address)
+    start = np.int64(0)
+    for number in range(ids.size):
+        row = find_entry(m, ids[number])
+        if row == 0:
+            return number
+        composition = composition_of(m, row)
+        key = m.pool[system_of(m, composition) + KEY]
+        _locate(m, composition, key, m.pool[composition + AMOUNTS], numbers, owners)
+        hull = numbers[HULL_THERE]
+        distances[0, number] = e_above_hull(m, row)
+        distances[1, number] = energy_of(m, row) - hull
+        end = start
+        if size_of(key) == 1 or (hull == hull and m.pool_h[2 * composition + FLAGS] & VERTEX):
+            part_ids[start], fractions[start] = _lowest_id(m, composition), 1.0
+            end += 1
+        elif hull == hull:
+            for i in range(size_of(key)):
+                if numbers[12 + i] > tolerance:
+                    _put_part(part_ids, fractions, start, end, _lowest_id(m, owners[i]), numbers[12 + i])
+                    end += 1
+        n_parts[number] = end - start
+        start = end
+    return -1
+
+
+@inner
+def _lowest_id(m: Any, composition: Any) -> Any:
+    """Of the lowest entry of a composition."""
+    return m.entries[ENTRY_WORDS * np.int64(m.pool_h[2 * composition + LOWEST]) + ENTRY_ID]
+
+
+@inner
+def _put_part(part_ids: Any, fractions: Any, start: Any, end: Any, entry_id: Any, fraction: Any) -> None:
+    """Among the parts from start to end, which ascend by entry id."""
+    i = end
+    while i > start and part_ids[i - 1] > entry_id:
+        part_ids[i], fractions[i] = part_ids[i - 1], fractions[i - 1]
+        i -= 1
+    part_ids[i], fractions[i] = entry_id, fraction
 
 
 @kernel

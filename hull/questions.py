@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hull import packing, queries
-from hull.arrays import Distances, EntryArrays
+from hull.arrays import Distances, EntryArrays, Positions
 from hull.entries import (
     ATOMIC_NUMBER,
     SYMBOLS,
@@ -120,6 +120,23 @@ class Questions:
         if unknown >= 0:
             raise UnknownEntry(f"entry {ids[unknown]} is not in the store")
         return found
+
+    def entry_positions(self, entry_ids: NDArray[np.int64]) -> Positions:
+        """As `entry_position`, of many entries. Raises UnknownEntry."""
+        ids = np.ascontiguousarray(entry_ids, np.int64)
+        room = len(ids) * MAX_ELEMENTS
+        distances, n_parts = np.empty((2, len(ids))), np.empty(len(ids), np.int64)
+        part_ids, fractions = np.empty(room, np.int64), np.empty(room)
+        scratch = (self._numbers, self._owners)
+        unknown = queries.positions(
+            self._address, ids, FRACTION_TOLERANCE, distances, n_parts, part_ids, fractions, *scratch
+        )
+        self._settle_question()
+        if unknown >= 0:
+            raise UnknownEntry(f"entry {ids[unknown]} is not in the store")
+        count = n_parts.sum()
+        above, decomposition = distances
+        return Positions(above, decomposition, n_parts, part_ids[:count].copy(), fractions[:count].copy())
 
     def distances(self, entries: EntryArrays) -> Distances:
         """Where entries would sit if each arrived now, alone. Changes nothing; their ids do not matter.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 _HASH_RESOLUTION_ANG = 1e-4  # finer digits are noise of a text format, not another crystal
-_PACK_MAGIC = b"XT1\0"
+PACK_MAGIC = b"XT1\0"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class Crystal:
 
     def pack(self) -> bytes:
         """The crystal as bytes, exact to the last bit; ``unpack`` reads them."""
-        head = _PACK_MAGIC + struct.pack("<I", len(self))
+        head = PACK_MAGIC + struct.pack("<I", len(self))
         return (
             head
             + self.lattice.astype("<f8").tobytes()
@@ -124,7 +124,7 @@ class Crystal:
     def unpack(cls, blob: bytes | memoryview) -> Crystal:
         """Raises ValueError where the bytes are not those of ``pack``."""
         blob = bytes(blob)
-        if blob[:4] != _PACK_MAGIC or len(blob) < 8:
+        if blob[:4] != PACK_MAGIC or len(blob) < 8:
             raise ValueError("these bytes are not a packed crystal")
         (n_sites,) = struct.unpack_from("<I", blob, 4)
         if len(blob) != 8 + 72 + 25 * n_sites:

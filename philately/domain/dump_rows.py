@@ -1,30 +1,30 @@
 """The rows of a dump: every phase of a run, sorted, as Arrow tables of some thousand rows.
 
-A chunk is read in a handful of statements and made column by column; an object a row would cost ten times as much.
+They are made a column at a time, by numpy and Arrow; an object a row would cost ten times as much.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from django.db.models import TextField
-from django.db.models.functions import Cast
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hull.entries import SYMBOLS
-from hull.store import STABLE_TOLERANCE, HullStore, Position
-from philately.models import Batch, Phase, Placement, Run
+from hull.store import STABLE_TOLERANCE, HullStore
+from philately.domain.dump_facts import FactReader, Facts
+from philately.domain.dump_phases import Phases
+from philately.models import Run
 from philately.states import PhaseStatus
-from validation.crystal import Crystal
+from validation.packed_crystals import cells_of
 from validation.prototype_labels import prototype_of
 from validation.spacegroup import symbol_of
 
-_CHUNK = 5000
-_KEPT = 100_000  # formulas and batches that are remembered from chunk to chunk
+_CHUNK = 10_000
+_GROUPS = 230
 _SYMBOLS = pa.array(SYMBOLS)
 
 SCHEMA = pa.schema(
@@ -85,117 +85,56 @@ SCHEMA = pa.schema(
 )
 
 
-class _Read(NamedTuple):
-    """A phase with everything that is one to one with it."""
-
-    number: int
-    status: str
-    formula: str
-    chemical_system: str
-    energy_per_atom: float
-    formation_energy_per_atom: float | None
-    first_candidate: int | None
-    arrival: int | None
-    batch: int | None
-    release_phase: int | None
-    release_geometry: bytes | None
-    release_label: str | None
-    release_note: str | None
-    release_space_group: int | None
-    release_pearson_symbol: str | None
-    release_prototype: str | None
-    relaxed: bytes | None
-    initial_hash: str | None
-    steps: int | None
-    fmax_ev_per_ang: float | None
-    smax_ev_per_ang3: float | None
-    space_group: int | None
-    pearson_symbol: str | None
-    prototype: str | None
-    provenance: str | None
-
-
-_FIELDS = (
-    *("number", "status", "formula", "chemical_system", "energy_per_atom", "formation_energy_per_atom"),
-    *("first_candidate", "first_candidate__arrival", "first_candidate__batch", "release_phase"),
-    *("release_phase__geometry", "release_phase__label", "release_phase__note", "release_phase__space_group_number"),
-    *("release_phase__pearson_symbol", "release_phase__prototype_label", "candidate__relaxation__geometry__crystal"),
-    *("candidate__relaxation__initial_hash", "candidate__relaxation__steps", "candidate__relaxation__fmax_ev_per_ang"),
-    *("candidate__relaxation__smax_ev_per_ang3", "candidate__relaxation__space_group_number"),
-    *("candidate__relaxation__pearson_symbol", "candidate__relaxation__prototype_label", "provenance"),
-)
-
-
-class _Sent(NamedTuple):
-    """A batch, as far as the rows of its finds tell of it."""
-
-    participant: str
-    method: str
-    submitted_at: Any
-
-
-def tables(run: Run, hull: HullStore) -> Iterator[pa.Table]:
+def tables(run: Run, phases: Phases, hull: HullStore) -> Iterator[pa.Table]:
     """Rows sorted by chemical system, formula, energy and number; what was withdrawn is not among them.
 
-    Needs the run's ``release`` and ``season``. No statement is open between two tables.
+    Needs the run's ``release``, ``scale`` and ``season``. No statement is open between two tables.
     """
-    phases = Phase.objects.filter(run=run).exclude(status=PhaseStatus.WITHDRAWN)
-    ordered = phases.order_by("chemical_system", "formula", "energy_per_atom", "number")
-    keys = np.fromiter(ordered.values_list("pk", flat=True).iterator(chunk_size=20_000), np.int64)
-    reader = _Reader(run, hull)
-    for start in range(0, len(keys), _CHUNK):
-        yield reader.table(keys[start : start + _CHUNK].tolist())
+    reader, maker = FactReader(), _Maker(run, phases, hull)
+    for some in phases.in_order(_CHUNK):
+        yield maker.table(some, reader.of(some))
 
 
-class _Reader:
-    """What stays between two chunks."""
+class _Maker:
+    """Of tables of one run."""
 
-    def __init__(self, run: Run, hull: HullStore) -> None:
-        self._run, self._hull = run, hull
-        self._formulas: dict[int, str] = {}
-        self._batches: dict[int, _Sent] = {}
+    def __init__(self, run: Run, phases: Phases, hull: HullStore) -> None:
+        self._run, self._phases, self._hull = run, phases, hull
 
-    def table(self, keys: Sequence[int]) -> pa.Table:
-        rows = self._read(keys)
-        cells = _Cells.of([row.relaxed or row.release_geometry for row in rows])
-        relaxed = [row.relaxed is not None for row in rows]
-        versions = [_made_with(row.provenance) for row in rows]
-        sent = self._sent(rows)
-        columns: dict[str, Any] = {
-            "immutable_id": [self._id(row.number) for row in rows],
-            "origin": ["release" if row.release_phase else "season" for row in rows],
-            "chemical_formula_reduced": [row.formula for row in rows],
-            "chemical_system": [row.chemical_system for row in rows],
-            "elements": [row.chemical_system.split("-") for row in rows],
-            "nelements": [row.chemical_system.count("-") + 1 for row in rows],
-            "nsites": cells.n_sites,
-            "lattice_vectors": cells.lattice_vectors,
-            "cartesian_site_positions": cells.positions,
-            "species_at_sites": cells.species,
-            "energy": np.array([row.energy_per_atom for row in rows]) * cells.n_sites,
-            "energy_per_atom": [row.energy_per_atom for row in rows],
-            "formation_energy_per_atom": [row.formation_energy_per_atom for row in rows],
-            "status": [row.status for row in rows],
-            **self._distances(rows),
-            **_symmetries(rows, relaxed),
-            "label": [None if row.arrival else row.release_label for row in rows],
-            "note": [None if row.arrival else row.release_note for row in rows],
-            "participant": [one and one.participant for one in sent],
-            "method": [one and one.method for one in sent],
-            "submitted_at": [one and one.submitted_at for one in sent],
-            "arrival": [row.arrival for row in rows],
-            "e_above_hull_on_arrival": self._on_arrival(rows),
-            "initial_content_hash": [row.initial_hash for row in rows],
-            "relaxation_steps": [row.steps for row in rows],
-            "fmax_ev_per_ang": [row.fmax_ev_per_ang for row in rows],
-            "smax_ev_per_ang3": [row.smax_ev_per_ang3 for row in rows],
-            "device": [one and one[0] for one in versions],
-            "versions": [one and one[1] for one in versions],
+    def table(self, phases: pa.RecordBatch, facts: Facts) -> pa.Table:
+        relaxed, sent, release = facts.relaxed, facts.sent, facts.release
+        is_found = phases["arrival"].is_valid()
+        systems = phases["chemical_system"]
+        elements = pc.split_pattern(systems, "-")
+        columns: dict[str, pa.Array] = {
+            "immutable_id": self._ids(phases["number"]),
+            "origin": pc.if_else(phases["release_phase"].is_valid(), "release", "season"),
+            "chemical_formula_reduced": phases["formula"],
+            "chemical_system": systems,
+            "elements": elements,
+            "nelements": pc.list_value_length(elements),
+            **_cells(facts, phases["energy_per_atom"]),
+            "energy_per_atom": phases["energy_per_atom"],
+            "formation_energy_per_atom": phases["formation_energy_per_atom"],
+            "status": phases["status"],
+            **self._distances(phases),
+            **_symmetries(facts),
+            "label": _unless(is_found, release["label"]),
+            "note": _unless(is_found, release["note"]),
+            "participant": sent["participant"],
+            "method": sent["method"],
+            "submitted_at": sent["submitted_at"],
+            "arrival": phases["arrival"],
+            "e_above_hull_on_arrival": phases["e_above_hull_on_arrival"],
+            "initial_content_hash": relaxed["initial_hash"],
+            "relaxation_steps": relaxed["steps"],
+            "fmax_ev_per_ang": relaxed["fmax_ev_per_ang"],
+            "smax_ev_per_ang3": relaxed["smax_ev_per_ang3"],
+            **_made_with(relaxed["provenance"]),
         }
         for name, value in self._everywhere().items():
-            columns[name] = [value] * len(rows)
-        arrays = [pa.array(columns[field.name], field.type) for field in SCHEMA]
-        return pa.Table.from_arrays(arrays, schema=SCHEMA)
+            columns[name] = pa.repeat(pa.scalar(value, SCHEMA.field(name).type), len(phases))
+        return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
     def _everywhere(self) -> dict[str, Any]:
         run = self._run
@@ -207,135 +146,113 @@ class _Reader:
             "log_position": run.log_position,
         }
 
-    def _read(self, keys: Sequence[int]) -> list[_Read]:
-        """In the order of the keys."""
-        provenance = Cast("candidate__relaxation__provenance", TextField())
-        phases = Phase.objects.filter(pk__in=keys).annotate(provenance=provenance)
-        found = {key: _Read._make(rest) for key, *rest in phases.values_list("pk", *_FIELDS)}
-        return [found[key] for key in keys]
+    def _ids(self, numbers: pa.Array) -> pa.Array:
+        prefix = pa.scalar(f"{self._run.season.slug}-{self._run.number}-")
+        return pc.binary_join_element_wise(prefix, numbers.cast(pa.string()), "")
 
-    def _id(self, number: int) -> str:
-        return f"{self._run.season.slug}-{self._run.number}-{number}"
-
-    def _sent(self, rows: Sequence[_Read]) -> list[_Sent | None]:
-        """The batch of each first finder."""
-        wanted = {row.batch for row in rows if row.batch is not None}
-        batches = Batch.objects.filter(pk__in=_missing(wanted, self._batches))
-        named = batches.values_list("pk", "owner__user__username", "method", "submitted_at")
-        self._batches |= {key: _Sent._make(rest) for key, *rest in named}
-        return [None if row.batch is None else self._batches[row.batch] for row in rows]
-
-    def _on_arrival(self, rows: Sequence[_Read]) -> list[float | None]:
-        """Of the first finder."""
-        finders = [row.first_candidate for row in rows if row.first_candidate is not None]
-        placed = Placement.objects.filter(run=self._run, candidate__in=finders)
-        found = dict(placed.values_list("candidate", "e_above_hull_on_arrival"))
-        return [None if row.first_candidate is None else found[row.first_candidate] for row in rows]
-
-    def _distances(self, rows: Sequence[_Read]) -> dict[str, Any]:
+    def _distances(self, phases: pa.RecordBatch) -> dict[str, pa.Array]:
         """Null where a phase is not in the hull, or undefined in it."""
-        positions = [self._position(row) for row in rows]
-        parts = [part for position in positions if position for part in position.decomposition]
-        formulas = self._formulas_of({number for number, _ in parts})
-        ends = np.cumsum([len(position.decomposition) if position else 0 for position in positions]).tolist()
-        starts = [
-            None if position is None else end - len(position.decomposition)
-            for position, end in zip(positions, ends, strict=True)
-        ]
+        rows = np.flatnonzero(pc.equal(phases["status"], PhaseStatus.ON_RECORD.value))
+        found = self._hull.entry_positions(phases["number"].to_numpy()[rows])
+        n_parts = np.zeros(len(phases), np.int32)
+        n_parts[rows] = found.n_parts
         mixtures = pa.StructArray.from_arrays(
             [
-                pa.array([self._id(number) for number, _ in parts], pa.string()),
-                pa.array([formulas[number] for number, _ in parts], pa.string()),
-                pa.array([fraction for _, fraction in parts], pa.float64()),
+                self._ids(pa.array(found.part_ids)),
+                self._phases.formulas_of(found.part_ids),
+                pa.array(found.part_fractions),
             ],
             fields=list(SCHEMA.field("decomposition").type.value_type),
         )
-        above = [None if position is None else position.e_above_hull for position in positions]
+        above = _in_rows(rows, found.e_above_hull, len(phases))
         return {
             "e_above_hull": above,
-            "decomposition_energy": [position and position.decomposition_energy for position in positions],
-            "is_stable": [None if one is None else one <= STABLE_TOLERANCE for one in above],
-            "decomposition": pa.ListArray.from_arrays(pa.array([*starts, len(parts)], pa.int32()), mixtures),
+            "decomposition_energy": _in_rows(rows, found.decomposition_energy, len(phases)),
+            "is_stable": pc.less_equal(above, STABLE_TOLERANCE),
+            "decomposition": pa.ListArray.from_arrays(_offsets(n_parts), mixtures, mask=above.is_null()),
         }
 
-    def _position(self, row: _Read) -> Position | None:
-        if row.status != PhaseStatus.ON_RECORD:
-            return None
-        position = self._hull.entry_position(row.number)
-        return None if position.e_above_hull is None else position
 
-    def _formulas_of(self, numbers: set[int]) -> dict[int, str]:
-        """Of phases by number; what is part of one decomposition is part of many."""
-        missing = _missing(numbers, self._formulas)
-        found = Phase.objects.filter(run=self._run, number__in=missing).values_list("number", "formula")
-        self._formulas |= dict(found)
-        return self._formulas
+def _in_rows(rows: NDArray[np.int64], numbers: NDArray[np.float64], count: int) -> pa.Array:
+    """Numbers in these of so many rows; null elsewhere, and for nan."""
+    spread = np.full(count, np.nan)
+    spread[rows] = numbers
+    return pa.array(spread, mask=np.isnan(spread))
 
 
-def _missing(wanted: set[int], known: dict[int, Any]) -> list[int]:
-    """Those that are to be read. What is known is forgotten when it has become too much."""
-    if len(known) > _KEPT:
-        known.clear()
-    return sorted(wanted - known.keys())
-
-
-def _symmetries(rows: Sequence[_Read], relaxed: Sequence[bool]) -> dict[str, Any]:
-    """The representative's; null where no group was found, or none was looked for yet."""
-    own = [
-        (row.space_group, row.pearson_symbol, row.prototype)
-        if is_relaxed
-        else (row.release_space_group, row.release_pearson_symbol, row.release_prototype)
-        for row, is_relaxed in zip(rows, relaxed, strict=True)
-    ]
+def _cells(facts: Facts, energies_per_atom: pa.Array) -> dict[str, pa.Array]:
+    """The representative's; a database constraint sees to it that each phase has a structure."""
+    cells = cells_of(pc.coalesce(facts.geometry["crystal"], facts.release["geometry"]).to_pylist())
+    offsets = _offsets(cells.n_sites)
+    threes = _offsets(np.full(len(cells.n_sites), 3))
     return {
-        "space_group_number": [number for number, _, _ in own],
-        "space_group_symbol": [_symbol_of(number) if number else None for number, _, _ in own],
-        "pearson_symbol": [pearson or None for _, pearson, _ in own],
-        "prototype_label": [label or None for _, _, label in own],
-        "prototype": [_prototype_of(label.partition(":")[0]) if label else None for _, _, label in own],
+        "nsites": pa.array(cells.n_sites, pa.int32()),
+        "lattice_vectors": pa.ListArray.from_arrays(threes, _vectors(cells.lattices)),
+        "cartesian_site_positions": pa.ListArray.from_arrays(offsets, _vectors(cells.cart_coords)),
+        "species_at_sites": pa.ListArray.from_arrays(offsets, _SYMBOLS.take(pa.array(cells.numbers - 1))),
+        "energy": pa.array(energies_per_atom.to_numpy() * cells.n_sites),
     }
 
 
-_symbol_of = lru_cache(maxsize=None)(symbol_of)
+def _vectors(rows: NDArray[np.float64]) -> pa.Array:
+    """Shape (…, 3) as a list of lists."""
+    return pa.ListArray.from_arrays(_offsets(np.full(rows.size // 3, 3)), pa.array(rows.ravel()))
+
+
+def _offsets(lengths: NDArray[Any]) -> pa.Array:
+    """Where lists of these lengths begin, one after the other, and where the last ends."""
+    return pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+
+
+def _symmetries(facts: Facts) -> dict[str, pa.Array]:
+    """The representative's; null where no group was found, or none was looked for yet."""
+    is_relaxed = facts.geometry["crystal"].is_valid()
+
+    def own(name: str) -> pa.Array:
+        return pc.if_else(is_relaxed, facts.relaxed[name], facts.release[name])
+
+    numbers, labels = own("space_group_number"), _told(own("prototype_label"))
+    return {
+        "space_group_number": numbers,
+        "space_group_symbol": _group_symbols().take(pc.subtract(numbers, pa.scalar(1, pa.int16()))),
+        "pearson_symbol": _told(own("pearson_symbol")),
+        "prototype_label": labels,
+        "prototype": _by_value(labels, lambda label: _prototype_of(label.partition(":")[0])),
+    }
+
+
+@lru_cache(maxsize=1)
+def _group_symbols() -> pa.Array:
+    return pa.array([symbol_of(number) for number in range(1, _GROUPS + 1)])
+
+
 _prototype_of = lru_cache(maxsize=65_536)(prototype_of)  # of a label without its elements, which do not count
 
 
-@lru_cache(maxsize=1024)
-def _made_with(provenance: str | None) -> tuple[str, str] | None:
+def _made_with(provenance: pa.Array) -> dict[str, pa.Array]:
     """Device, and versions as JSON."""
-    if provenance is None:
-        return None
-    content = json.loads(provenance)
-    return content["device"], json.dumps(content["versions"], sort_keys=True)
+    return {
+        "device": _by_value(provenance, lambda text: _parsed(text)["device"]),
+        "versions": _by_value(provenance, lambda text: json.dumps(_parsed(text)["versions"], sort_keys=True)),
+    }
 
 
-@dataclass(frozen=True, slots=True)
-class _Cells:
-    """The cells of n phases."""
-
-    n_sites: NDArray[np.int32]  # (n,)
-    lattice_vectors: pa.Array  # Å
-    positions: pa.Array  # Å, Cartesian
-    species: pa.Array
-
-    @classmethod
-    def of(cls, blobs: Sequence[bytes | memoryview | None]) -> "_Cells":
-        """Of packed crystals; a database constraint sees to it that each phase has one."""
-        crystals = [Crystal.unpack(blob or b"") for blob in blobs]
-        n_sites = np.array([len(crystal) for crystal in crystals], np.int32)
-        starts = np.concatenate([[0], np.cumsum(n_sites)]).astype(np.int32)
-        lattices = np.concatenate([crystal.lattice for crystal in crystals])
-        places = np.concatenate([crystal.cart_coords for crystal in crystals])
-        numbers = np.concatenate([crystal.numbers for crystal in crystals])
-        return cls(
-            n_sites,
-            pa.ListArray.from_arrays(pa.array(3 * np.arange(len(crystals) + 1, dtype=np.int32)), _vectors(lattices)),
-            pa.ListArray.from_arrays(pa.array(starts), _vectors(places)),
-            pa.ListArray.from_arrays(pa.array(starts), _SYMBOLS.take(pa.array(numbers - 1))),
-        )
+@lru_cache(maxsize=1024)
+def _parsed(provenance: str) -> Any:
+    return json.loads(provenance)
 
 
-def _vectors(rows: NDArray[np.float64]) -> pa.Array:
-    """Shape (n, 3) as a list of n lists."""
-    offsets = pa.array(3 * np.arange(len(rows) + 1, dtype=np.int32))
-    return pa.ListArray.from_arrays(offsets, pa.array(rows.ravel()))
+def _by_value(texts: pa.Array, made: Callable[[str], str]) -> pa.Array:
+    """What is made of each text, once for all that are the same."""
+    encoded = texts.dictionary_encode()
+    return pa.array([made(text) for text in encoded.dictionary.to_pylist()], pa.string()).take(encoded.indices)
+
+
+def _told(texts: pa.Array) -> pa.Array:
+    """Null instead of nothing."""
+    return _unless(pc.equal(texts, ""), texts)
+
+
+def _unless(condition: pa.Array, values: pa.Array) -> pa.Array:
+    """Null where the condition holds."""
+    return pc.if_else(condition, pa.scalar(None, values.type), values)

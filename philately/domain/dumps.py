@@ -8,10 +8,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from django.conf import settings
 from django.db.models.functions import Now
@@ -19,10 +21,10 @@ from django.db.models.functions import Now
 from hull.reference import Coverage, write_release
 from hull.store import STABLE_TOLERANCE
 from philately.domain import dump_rows, offered_dumps
+from philately.domain.dump_phases import Phases
 from philately.domain.dump_rows import SCHEMA
 from philately.domain.locks import Hold, LockLost, lock
 from philately.domain.releases import file_sha256, release_of
-from philately.domain.runs import hull_of
 from philately.logs import carries
 from philately.models import Candidate, Dump, Run, Season
 from philately.queries.dumps import MANIFEST, latest_dump, shows, state_of
@@ -153,22 +155,52 @@ def _write(run: Run, folder: Path, hold: Hold, at_work: Callable[[], None]) -> d
         hold.keep()
         at_work()
 
-    hull = hull_of(run, keep=keep)
-    phases = folder / "phases.parquet"
+    phases = Phases(run, keep=keep)
+    hull = phases.hull(keep=keep)
+    written = folder / "phases.parquet"
     n_rows = 0
-    with pq.ParquetWriter(phases, SCHEMA, compression="zstd") as writer:
-        for table in dump_rows.tables(run, hull):
+    with _TableWriter(written) as writer:
+        for table in dump_rows.tables(run, phases, hull):
             hold.confirm()
             at_work()
-            writer.write_table(table)
+            writer.write(table)
             n_rows += table.num_rows
     release = folder / "release.parquet"
     write_release(release_of(run.release), release)
-    manifest = _manifest(run, {phases.name: n_rows, release.name: run.release.n_phases}, folder)
+    manifest = _manifest(run, {written.name: n_rows, release.name: run.release.n_phases}, folder)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-    sums = "".join(f"{file_sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir()))
-    (folder / "SHA256SUMS").write_text(sums)
+    sums = {name: about["sha256"] for name, about in manifest["files"].items()}
+    sums[MANIFEST] = file_sha256(folder / MANIFEST)
+    (folder / "SHA256SUMS").write_text("".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
     return manifest
+
+
+class _TableWriter:
+    """Encodes and writes one table while the next is made: Arrow needs no lock of Python's for it."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writes the dump")
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> "_TableWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._wait()
+        finally:
+            self._thread.shutdown()
+            self._writer.close()
+
+    def write(self, table: pa.Table) -> None:
+        """Raises what went wrong with the table before, too."""
+        self._wait()
+        self._writing = self._thread.submit(self._writer.write_table, table)
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
 
 
 def _put(fresh: Path, out: Path) -> None:

@@ -91,6 +91,38 @@ def test_look_ups_of_many_are_the_look_ups_of_each(entries):
     assert none_for_nan(found) == [store.e_above_hull(number) for number in ids]
 
 
+@examples(60)
+@given(st.booleans().flatmap(lambda referenced: chemistries(referenced=referenced)), st.data())
+def test_positions_of_many_are_the_positions_of_each_to_the_last_bit(entries, data):
+    store = filled(entries)
+    ids = data.draw(st.lists(st.sampled_from([entry.entry_id for entry in entries]), max_size=20))
+
+    found = store.entry_positions(np.array(ids, np.int64))
+
+    expected = [store.entry_position(number) for number in ids]
+    assert none_for_nan(found.e_above_hull) == [position.e_above_hull for position in expected]
+    assert none_for_nan(found.decomposition_energy) == [position.decomposition_energy for position in expected]
+    assert found.n_parts.tolist() == [len(position.decomposition) for position in expected]
+    parts = zip(found.part_ids.tolist(), found.part_fractions.tolist(), strict=True)
+    assert list(parts) == [part for position in expected for part in position.decomposition]
+
+
+def test_positions_of_wide_amounts_are_found_among_many():
+    wide = Entry(9, Formula.parse("Li500O"), -1.05)
+    store = filled([*ENTRIES, wide])
+
+    found = store.entry_positions(np.array([9, 3]))
+
+    for row, number in enumerate((9, 3)):
+        assert found.e_above_hull[row] == store.entry_position(number).e_above_hull
+        assert found.decomposition_energy[row] == store.entry_position(number).decomposition_energy
+
+
+def test_a_position_of_an_unknown_entry_is_refused():
+    with pytest.raises(UnknownEntry, match="entry 77 "):
+        filled(ENTRIES).entry_positions(np.array([1, 77]))
+
+
 def test_a_withdrawal_after_arrays_is_a_withdrawal_after_entries():
     store, other = HullStore("test"), filled(ENTRIES)
     store.insert_arrays(arrays_of(ENTRIES))

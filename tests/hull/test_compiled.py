@@ -53,8 +53,8 @@ def test_everything_that_python_calls_is_compiled_ahead():
 from numba.core.dispatcher import Dispatcher
 import hull.__main__
 hull.__main__.compile_kernels()
-from hull import landscape, packing, queries, room, simplex, withdrawal
-for module in (landscape, packing, queries, room, simplex, withdrawal):
+from hull import landscape, packing, queries, room, simplex, texts, withdrawal
+for module in (landscape, packing, queries, room, simplex, texts, withdrawal):
     for name, one in vars(module).items():
         entry = isinstance(one, Dispatcher) and not one.targetoptions.get("no_cpython_wrapper")
         assert not entry or one.signatures, f"{module.__name__}.{name}"
