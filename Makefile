@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
+unexport PYTHONDONTWRITEBYTECODE  # else each of a hundred processes that tests start compiles all sources anew
 MAKEFLAGS += -j2  # two compilations, or one beside the linters
 
 .DEFAULT_GOAL := help
