@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONUNBUFFERED := 1
+unexport PYTHONDONTWRITEBYTECODE  # else each of a hundred processes that tests start compiles all sources anew
 MAKEFLAGS += -j2  # two compilations, or one beside the linters
 
 .DEFAULT_GOAL := help
@@ -63,9 +64,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# files in the order of their folders: flows take long and come early, so that no process is left alone with them
+# Files in the order of their folders: flows take long and come early, so that no process is left alone with them.
+# Three on two cores: while a flow waits for a lease to run out, somebody else works.
 test: lint $(VENV)/.hull $(VENV)/.kernels
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 12
 
 test-full: lint $(VENV)/.hull $(VENV)/.kernels
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12 -m "slow or not slow"

@@ -31,6 +31,9 @@ from philately.queries.grounds import vertices_of  # noqa: E402
 from philately.states import Role  # noqa: E402
 from tests.releases import EMT_ELEMENTS, write_emt_release  # noqa: E402
 
+# a million rounds are half a second for each account; servers that flows start have the real ones
+project_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix):

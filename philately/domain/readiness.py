@@ -130,7 +130,9 @@ def _database() -> None:
 
 @lru_cache(maxsize=1)
 def _last_migrations() -> frozenset[tuple[str, str]]:
-    return frozenset(MigrationLoader(None, ignore_no_migrations=True).graph.leaf_nodes())
+    """Of each app; of a squashed one the last that it replaces, which is written down however a database came to it."""
+    graph = MigrationLoader(None, ignore_no_migrations=True).graph
+    return frozenset((graph.nodes[leaf].replaces or [leaf])[-1] for leaf in graph.leaf_nodes())
 
 
 def _storage() -> None:

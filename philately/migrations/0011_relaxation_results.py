@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('philately', '0001_squashed_0010'),
+        ('philately', '0010_symmetry'),
     ]
 
     operations = [

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
             name='made_for',
             field=models.ForeignKey(db_index=False, help_text='the batch whose structure was relaxed, and whose owner it counts for', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='relaxations', to='philately.batch'),
         ),
-        migrations.RunSQL(MADE_FOR, migrations.RunSQL.noop),
+        migrations.RunSQL(MADE_FOR, migrations.RunSQL.noop, elidable=True),
         migrations.AddField(
             model_name='season',
             name='atom_steps_a_day',

@@ -1,6 +1,5 @@
 """A season that is disturbed while it runs: what is done to it, and how long it takes to go on."""
 
-import json
 import os
 import random
 import signal
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import psycopg
 from own_servers import wait_until
-from platform_of import DRIVER, ROOT, Platform, platform
+from platform_of import ROOT, Platform, platform
 
 from benchmark.season_crystals import archive
 
@@ -25,6 +24,7 @@ ELEMENTS = ("Ag", "Al", "Au", "Cu", "Mg", "Nb", "Pd", "Pt", "Ti", "Zr")  # few, 
 FINAL = {"placed", "rejected", "parked"}  # what may become of these structures when nothing of ours is lost
 MEMBERS = ("anna", "boris", "clara")
 PATIENCE_S = 90.0
+DEED_S = 3600.0  # ten thousand structures in one process
 WAVE_S = 1.0  # about as long as an upload of some dozen structures is under way
 _STATES = "SELECT state, count(*) FROM philately_candidate GROUP BY state"
 
@@ -34,20 +34,9 @@ class Disturbed:
     """A platform with a season, what was handed in so far, and what was done to it."""
 
     running: Platform
-    obeying: subprocess.Popen[str]
     dice: random.Random
     count: int = 0
     recoveries: list[tuple[str, float]] = field(default_factory=list)
-
-    def do(self, *deed: str) -> str:
-        """A deed of the driver, which stays the same process: starting one takes seconds."""
-        assert self.obeying.stdin is not None
-        assert self.obeying.stdout is not None
-        self.obeying.stdin.write(json.dumps(deed) + "\n")
-        self.obeying.stdin.flush()
-        told = self.obeying.stdout.readline()
-        assert told, f"{deed} failed, see above\n{self.running.last_lines()}"
-        return str(json.loads(told))
 
     def submit(self, *counts: int) -> None:
         """An upload each, of members in turn."""
@@ -55,11 +44,11 @@ class Disturbed:
             member = MEMBERS[self.count % len(MEMBERS)]
             file = self.running.log.with_name(f"{self.count}.zip")
             file.write_bytes(archive(number, ELEMENTS, spoilt=True, skip=self.count))
-            self.do("submit", str(file), member)
+            self.running.driver("submit", str(file), member, timeout_s=DEED_S)
             self.count += number
 
     def result(self) -> dict:
-        return dict(json.loads(self.do("result", "storage")))
+        return dict(self.running.driver("result", "storage", timeout_s=DEED_S))
 
     def states(self) -> dict[str, int]:
         """How many candidates are in which state; nothing while the database does not answer."""
@@ -110,20 +99,8 @@ class Disturbed:
 def season(folder: Path, *, seed: int = 1, **environment: str) -> Iterator[Disturbed]:
     """A platform with a season on the Morse potential; it is not started yet."""
     with platform(folder, **environment) as running:
-        obeying = subprocess.Popen(
-            [sys.executable, str(DRIVER), "obey"],
-            env=running.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            disturbed = Disturbed(running, obeying, random.Random(seed))
-            disturbed.do("prepare", "morse", *ELEMENTS)
-            yield disturbed
-        finally:
-            obeying.kill()
-            obeying.wait()
+        running.driver("prepare", "morse", *ELEMENTS)
+        yield Disturbed(running, random.Random(seed))
 
 
 def finished(disturbed: Disturbed) -> dict:

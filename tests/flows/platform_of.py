@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -25,20 +26,37 @@ class Platform:
     environment: dict[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    obeying: subprocess.Popen[str] | None = None  # the driver
     address: str = ""
 
-    def driver(self, *arguments: str, timeout_s: float = 120) -> Any:
-        """Do a deed of the driver; returns what it printed as JSON, if anything."""
-        done = subprocess.run(
-            [sys.executable, str(DRIVER), *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        assert done.returncode == 0, f"{done.stderr}\n{self.last_lines()}"
-        return json.loads(done.stdout) if done.stdout.strip() else None
+    def driver(self, *deed: str, timeout_s: float = 120) -> Any:
+        """Do a deed of the driver, which stays the same process; returns what it printed as JSON, if anything."""
+        obeying = self.obeying = self.obeying or self._obeying()
+        assert obeying.stdin is not None
+        assert obeying.stdout is not None
+        obeying.stdin.write(json.dumps(deed) + "\n")
+        obeying.stdin.flush()
+        answers, _, _ = select.select([obeying.stdout], [], [], timeout_s)
+        told = obeying.stdout.readline() if answers else ""
+        assert told, f"{deed} failed or took {timeout_s:g} s\n{self._complaints.read_text()}\n{self.last_lines()}"
+        printed = json.loads(told)
+        return json.loads(printed) if printed.strip() else None
+
+    def _obeying(self) -> subprocess.Popen[str]:
+        """Starting a driver takes two seconds of a processor, so that one does all deeds."""
+        with self._complaints.open("ab") as complaints:
+            return subprocess.Popen(
+                [sys.executable, str(DRIVER), "obey"],
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
+            )
+
+    @property
+    def _complaints(self) -> Path:
+        return self.log.with_name("driver.log")
 
     def last_lines(self) -> str:
         """The end of what its processes said."""
@@ -132,6 +150,9 @@ def platform(folder: Path, **environment: str) -> Iterator[Platform]:
     try:
         yield running
     finally:
+        if running.obeying is not None:
+            running.obeying.kill()
+            running.obeying.communicate()
         if running.process is not None and running.process.poll() is None:
             running.stop()
 

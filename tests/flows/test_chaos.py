@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 import requests
 from chaos import (
+    DEED_S,
     ELEMENTS,
     Clocks,
     Disturbed,
@@ -47,7 +48,7 @@ def alone(tmp_path_factory):
         with season(tmp_path_factory.mktemp("alone"), BROKER_URL="memory://", **environment) as undisturbed:
             for uploads in waves:
                 undisturbed.submit(*uploads)
-                undisturbed.do("alone")
+                undisturbed.running.driver("alone", timeout_s=DEED_S)
             return undisturbed.result()
 
     return result

@@ -27,11 +27,6 @@ LONG_S = 10**7  # a window that no test runs over the end of
 PASSWORD = "a-long-enough-one"
 
 
-@pytest.fixture(autouse=True)
-def _quick_hashes(settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def at_most(settings):
     """Sets a limit for this test."""

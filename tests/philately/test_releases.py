@@ -6,7 +6,6 @@ import pytest
 from ase.build import bulk
 from django.core.management import CommandError, call_command
 from driving import cif, ordered_alloy, zipped
-from pymatgen.entries.computed_entries import ComputedEntry, ComputedStructureEntry
 
 from hull.reference import DamagedRelease, read_release
 from philately.domain.releases import import_release, release_of, scale_row
@@ -128,8 +127,18 @@ def _structure(symbol):
     return Crystal.from_atoms(bulk(symbol)).to_structure()
 
 
-def test_pymatgen_entries_lend_their_structures_and_not_their_energies(tmp_path):
-    entries = [ComputedStructureEntry(_structure(symbol), -99.0, entry_id=f"mp-{symbol}") for symbol in ("Cu", "Au")]
+@pytest.fixture
+def pymatgen_entries():
+    """Late: it loads corrections for 2.5 s, and every process of the tests would."""
+    from pymatgen.entries import computed_entries
+
+    return computed_entries
+
+
+def test_pymatgen_entries_lend_their_structures_and_not_their_energies(pymatgen_entries, tmp_path):
+
+    made = pymatgen_entries.ComputedStructureEntry
+    entries = [made(_structure(symbol), -99.0, entry_id=f"mp-{symbol}") for symbol in ("Cu", "Au")]
     file = tmp_path / "entries.json"
     file.write_text(json.dumps([entry.as_dict() for entry in entries], default=str))
 
@@ -140,9 +149,9 @@ def test_pymatgen_entries_lend_their_structures_and_not_their_energies(tmp_path)
     assert not ReleasePhase.objects.filter(energy_per_atom__lt=-1).exists()
 
 
-def test_entries_without_structures_are_refused_because_their_scale_is_another(tmp_path):
+def test_entries_without_structures_are_refused_because_their_scale_is_another(pymatgen_entries, tmp_path):
     file = tmp_path / "entries.json"
-    file.write_text(json.dumps([ComputedEntry("Cu", -4.0).as_dict()]))
+    file.write_text(json.dumps([pymatgen_entries.ComputedEntry("Cu", -4.0).as_dict()]))
 
     with pytest.raises(CommandError, match=r"1 of the 1 entries have no structure.*another scale"):
         _import(file, "--judge", "emt")

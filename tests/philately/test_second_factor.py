@@ -29,7 +29,6 @@ ENROL, RECOVERY = f"{PAGE}enrol/", f"{PAGE}recovery/"
 @pytest.fixture(autouse=True)
 def _required(settings) -> None:
     settings.STAFF_SECOND_FACTOR = True
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from validation_crystals import crystal, permuted, rattled, rotated, supercell
 from validation_judges import TENSORNET, needs_tensornet
 
+from tests.validation.validation_crystals import crystal, permuted, rattled, rotated, supercell
 from validation.canary import check
 from validation.crystal import Crystal
 from validation.evaluation import Batch, OutOfMemory

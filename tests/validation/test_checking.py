@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from pymatgen.io.cif import CifWriter
-from validation_crystals import prototypes
 
 from hull.entries import SYMBOLS
+from tests.validation.validation_crystals import prototypes
 from validation.__main__ import main
 from validation.acceptance import accept_initial
 from validation.archive import open_upload

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase.build import bulk
-from validation_crystals import ELEMENTS, crystal, permuted, prototypes, rotated, shifted, supercell
 
+from tests.validation.validation_crystals import ELEMENTS, crystal, permuted, prototypes, rotated, shifted, supercell
 from validation.checks import check_initial, check_relaxed, primitive
 from validation.crystal import Crystal
 from validation.element_data import ATOMIC_VOLUME_ANG3

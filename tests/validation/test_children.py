@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from pymatgen.io.cif import CifWriter
-from validation_crystals import ELEMENTS, prototypes
 
+from tests.validation.validation_crystals import ELEMENTS, prototypes
 from validation.acceptance import accept_initial
 from validation.answers import Text
 from validation.blocks import split_file

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.io.cif import CifParser, CifWriter
-from validation_crystals import cif_text, prototypes
 
+from tests.validation.validation_crystals import cif_text, prototypes
 from validation.cif import read_block
 from validation.rules import Reason, Rejected, Rules
 

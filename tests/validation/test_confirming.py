@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from validation_crystals import crystal, mirrored, permuted, prototypes, rattled, rotated
 
 from benchmark.pairs import pair
+from tests.validation.validation_crystals import crystal, mirrored, permuted, prototypes, rattled, rotated
 from validation.confirming import confirmed
 from validation.crystal import Crystal
 from validation.matching import Description, turned_cells

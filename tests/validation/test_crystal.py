@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from validation_crystals import crystal, permuted, prototypes, rotated, shifted, supercell
 
+from tests.validation.validation_crystals import crystal, permuted, prototypes, rotated, shifted, supercell
 from validation.crystal import Crystal
 
 NAMES = sorted(prototypes())

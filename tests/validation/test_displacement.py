@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from validation_crystals import crystal, permuted, rattled, shifted
 
+from tests.validation.validation_crystals import crystal, permuted, rattled, shifted
 from validation.crystal import Crystal
 from validation.displacement import displacement_rmsd_ang
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from validation_crystals import crystal, mirrored, permuted, prototypes, rotated, shifted, supercell
 
 from benchmark.allotropes import allotropes, packings
 from benchmark.pairs import disguised
+from tests.validation.validation_crystals import crystal, mirrored, permuted, prototypes, rotated, shifted, supercell
 from validation.crystal import Crystal
 from validation.fingerprint import Limits
 from validation.gathered import Gathered

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from far_device import DEVICE, WrongDevice, far_device
-from validation_crystals import crystal, rattled
 
+from tests.validation.validation_crystals import crystal, rattled
 from validation.evaluation import Batch
 from validation.judges.chgnet import ChgnetEvaluator
 from validation.judges.matgl import MatglEvaluator, TensorNetEvaluator, evaluator

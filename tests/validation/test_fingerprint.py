@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from validation_crystals import crystal, heusler, mirrored, permuted, prototypes, rattled, rotated, shifted, supercell
 
 from benchmark.pairs import disguised, pair
+from tests.validation.validation_crystals import (
+    crystal,
+    heusler,
+    mirrored,
+    permuted,
+    prototypes,
+    rattled,
+    rotated,
+    shifted,
+    supercell,
+)
 from validation.crystal import Crystal
 from validation.fingerprint import Fingerprint, Limits, key_of, near, stacked
 from validation.fitting import may_fit

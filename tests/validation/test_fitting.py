@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from scipy.optimize import linear_sum_assignment
-from validation_crystals import crystal, mirrored, permuted, prototypes, rotated
 
 from benchmark.allotropes import packings
 from benchmark.pairs import pair
+from tests.validation.validation_crystals import crystal, mirrored, permuted, prototypes, rotated
 from validation.fitting import _assignment, may_fit
 from validation.reduction import primitive, reduced
 from validation.rules import Rules

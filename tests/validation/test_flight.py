@@ -5,8 +5,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from validation_crystals import permuted, rotated, supercell
 
+from tests.validation.validation_crystals import permuted, rotated, supercell
 from validation import batch_limit
 from validation.crystal import Crystal
 from validation.evaluation import Evaluation, OutOfMemory, expected_pairs_of

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from pymatgen.core import Lattice
-from validation_crystals import crystal, prototypes, rattled, rotated, supercell
 
 from benchmark.pairs import times
+from tests.validation.validation_crystals import crystal, prototypes, rattled, rotated, supercell
 from validation.crystal import Crystal
 from validation.folding import matcher_cell
 from validation.matcher_lattice import matcher_lattice

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from validation_crystals import prototypes
 from validation_judges import TENSORNET, needs_tensornet
 
+from tests.validation.validation_crystals import prototypes
 from validation.crystal import Crystal
 from validation.flight import relax_batch
 from validation.potentials import load_judge

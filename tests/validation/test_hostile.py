@@ -9,10 +9,10 @@ import warnings
 from pathlib import Path
 
 import pytest
-from validation_crystals import ELEMENTS, cif_text
 
 from tests.validation.hostile_archives import archive_kinds, tarred, zipped
 from tests.validation.hostile_texts import many_blocks, text_kinds
+from tests.validation.validation_crystals import ELEMENTS, cif_text
 from validation.answers import Text
 from validation.archive import ArchiveRefused, UploadLimits
 from validation.readers import Readers

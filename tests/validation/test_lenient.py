@@ -1,7 +1,7 @@
 import gemmi
 import pytest
-from validation_crystals import cif_text
 
+from tests.validation.validation_crystals import cif_text
 from validation.cif import read_block
 from validation.lenient import MAX_LENIENT_CHARACTERS, lenient_block
 from validation.rules import Reason, Rejected, Rules

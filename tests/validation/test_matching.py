@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from validation_crystals import (
+
+from benchmark.match import bases, pairs_at_limit
+from benchmark.pairs import pair
+from benchmark.pairs_judged import judge
+from tests.validation.validation_crystals import (
     crystal,
     heusler,
     mirrored,
@@ -14,10 +18,6 @@ from validation_crystals import (
     supercell,
     tilted_perovskite,
 )
-
-from benchmark.match import bases, pairs_at_limit
-from benchmark.pairs import pair
-from benchmark.pairs_judged import judge
 from validation.crystal import Crystal
 from validation.matching import KnownPhase, find_duplicates, find_twin, first_match, is_duplicate, is_twin
 from validation.reduction import primitive

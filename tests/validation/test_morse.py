@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from ase.calculators.morse import MorsePotential
-from validation_crystals import crystal, permuted, rattled, rotated, shifted, supercell
 
+from tests.validation.validation_crystals import crystal, permuted, rattled, rotated, shifted, supercell
 from validation.canary import check
 from validation.crystal import Crystal
 from validation.element_data import ATOMIC_VOLUME_ANG3, covalent_radii

@@ -4,8 +4,8 @@ import pytest
 from ase.neighborlist import primitive_neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from validation_crystals import crystal, prototypes, rotated, shifted, supercell
 
+from tests.validation.validation_crystals import crystal, prototypes, rotated, shifted, supercell
 from validation.crystal import Crystal
 from validation.lattices import aspect_ratio, reduced_lattice
 from validation.neighbours import (

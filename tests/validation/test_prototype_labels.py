@@ -2,16 +2,15 @@
 
 import gzip
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
-import pymatgen.analysis.prototypes
 import pytest
-from pymatgen.analysis.prototypes import get_prototype_from_protostructure
 
 from validation.prototype_labels import label_of, prototype_of
 from validation.wyckoff_letters import relabelled
 
-TABLES = Path(pymatgen.analysis.prototypes.__file__).parent
+TABLES = Path(find_spec("pymatgen.analysis.prototypes").origin).parent
 MONOCLINIC_UP_TO = 15
 
 
@@ -84,6 +83,8 @@ def test_positions_with_parameters_are_counted():
     ],
 )
 def test_the_prototype_without_elements_is_the_one_that_pymatgen_makes_of_the_label(label):
+    from pymatgen.analysis.prototypes import get_prototype_from_protostructure  # late: it reads its library for 5 s
+
     assert prototype_of(label) == get_prototype_from_protostructure(label)
 
 

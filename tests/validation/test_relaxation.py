@@ -7,8 +7,8 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from validation_crystals import rotated, supercell
 
+from tests.validation.validation_crystals import rotated, supercell
 from validation.crystal import Crystal
 from validation.potentials import load_judge
 from validation.relaxation import Stopped, TimeLimitExceeded, displaced, relax

@@ -1,6 +1,7 @@
 """Space groups and prototypes against published ones, against spglib, and against copies that only look different."""
 
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,9 @@ import pytest
 import spglib
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pymatgen.analysis.prototypes import get_protostructure_label_from_spglib
 from pymatgen.core import Lattice, Structure
-from validation_crystals import crystal, mirrored, permuted, prototypes, rattled, rotated, shifted
 
+from tests.validation.validation_crystals import crystal, mirrored, permuted, prototypes, rattled, rotated, shifted
 from validation.blocks import split_file
 from validation.cif import read_block
 from validation.crystal import Crystal
@@ -22,27 +22,30 @@ CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "mp.zip"
 EVERY = 12  # of the corpus's structures one in so many is looked at
 NOISE_ANG = 1e-3
 
-third, cubic, hexagonal, build = 1 / 3, Lattice.cubic, Lattice.hexagonal, Structure.from_spacegroup
-MORE = {
-    "spinel": build("Fd-3m", cubic(8.08), ["Mg", "Al", "O"], [[0, 0, 0], [5 / 8] * 3, [0.3874] * 3]),
-    "half-Heusler": build("F-43m", cubic(5.88), ["Mg", "Ag", "As"], [[0.5] * 3, [0, 0, 0], [0.25] * 3]),
-    "Heusler": build("Fm-3m", cubic(5.95), ["Cu", "Mn", "Al"], [[0.25] * 3, [0.5] * 3, [0, 0, 0]]),
-    "nickeline": build("P6_3/mmc", hexagonal(3.6, 5.0), ["Ni", "As"], [[0, 0, 0], [third, 2 * third, 0.25]]),
-    "BaTiO3": build("Pm-3m", cubic(4.0), ["Ba", "Ti", "O"], [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0]]),
-    "monoclinic": build(  # one atom on each of two inversion centres, and a general one
+third, cubic, hexagonal = 1 / 3, Lattice.cubic, Lattice.hexagonal
+MORE = {  # each built when it is asked for: pymatgen takes a quarter of a second to multiply a group out
+    "spinel": ("Fd-3m", cubic(8.08), ["Mg", "Al", "O"], [[0, 0, 0], [5 / 8] * 3, [0.3874] * 3]),
+    "half-Heusler": ("F-43m", cubic(5.88), ["Mg", "Ag", "As"], [[0.5] * 3, [0, 0, 0], [0.25] * 3]),
+    "Heusler": ("Fm-3m", cubic(5.95), ["Cu", "Mn", "Al"], [[0.25] * 3, [0.5] * 3, [0, 0, 0]]),
+    "nickeline": ("P6_3/mmc", hexagonal(3.6, 5.0), ["Ni", "As"], [[0, 0, 0], [third, 2 * third, 0.25]]),
+    "BaTiO3": ("Pm-3m", cubic(4.0), ["Ba", "Ti", "O"], [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0]]),
+    "monoclinic": (  # one atom on each of two inversion centres, and a general one
         "P2_1/c",
         Lattice.monoclinic(5.1, 5.9, 6.8, 104),
         ["Ti", "Ca", "O"],
         [[0, 0, 0], [0.5, 0, 0.5], [0.2, 0.31, 0.13]],
     ),
-    "triclinic": build(
+    "triclinic": (
         "P-1",
         Lattice.from_parameters(4.1, 5.3, 6.7, 81, 97, 104),
         ["Ti", "Ca", "Mg", "O"],
         [[0, 0, 0], [0.5, 0, 0], [0.5, 0.5, 0.5], [0.21, 0.32, 0.13]],
     ),
-    "Pmmm": build(
-        "Pmmm", Lattice.orthorhombic(4.1, 5.2, 6.7), ["Ti", "Ca", "O"], [[0, 0, 0], [0.5, 0.5, 0.5], [0, 0.3, 0.5]]
+    "Pmmm": (
+        "Pmmm",
+        Lattice.orthorhombic(4.1, 5.2, 6.7),
+        ["Ti", "Ca", "O"],
+        [[0, 0, 0], [0.5, 0.5, 0.5], [0, 0.3, 0.5]],
     ),
 }
 # name: symbol, label, prototype; positions as AFLOW's encyclopedia and the Tables have them, but for the normaliser
@@ -68,8 +71,9 @@ PUBLISHED = {
 }
 
 
+@cache
 def made(name: str) -> Crystal:
-    return Crystal.from_structure(MORE[name]) if name in MORE else crystal(name)
+    return Crystal.from_structure(Structure.from_spacegroup(*MORE[name])) if name in MORE else crystal(name)
 
 
 NAMES = sorted({*prototypes(), *MORE})
@@ -203,6 +207,8 @@ def test_real_structures_keep_their_label_when_turned_shifted_and_shaken(corpus)
 
 @pytest.mark.parametrize("name", sorted({*PUBLISHED} - {"quartz"}))  # there the lower number of a pair is ours
 def test_the_label_is_the_one_that_pymatgen_writes_with_spglib(name):
+    from pymatgen.analysis.prototypes import get_protostructure_label_from_spglib  # late: it reads its library for 5 s
+
     expected = get_protostructure_label_from_spglib(made(name).to_structure(), raise_errors=True)
 
     assert symmetry_of(made(name)).label == expected

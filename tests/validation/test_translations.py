@@ -5,9 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 import spglib
-from validation_crystals import crystal, permuted, prototypes, rattled, rotated, shifted, supercell
 
 from benchmark.pairs import times
+from tests.validation.validation_crystals import crystal, permuted, prototypes, rattled, rotated, shifted, supercell
 from validation.crystal import Crystal
 from validation.fingerprint import Fingerprint
 from validation.reduction import LOOSE_SYMPREC_ANG, SYMPREC_ANG, primitive, reduced
