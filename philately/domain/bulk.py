@@ -103,15 +103,21 @@ def select(
     """These fields of the rows whose field ``by`` is among so many numbers, as the database gives them (JSON as text),
     in no order. equal: numbers that other fields have.
 
-    Numbers stand in the statement as they are: a placeholder and a value for each cost more than its row.
+    The numbers are one value: a placeholder for each costs more than its row, and SQLite keeps every statement of
+    another text, with a programme as long as its list, for as long as the connection lasts.
     """
     wanted = ",".join([str(int(one)) for one in among])
     if not wanted:
         return []
-    conditions = [f"{column} = {int(one)}" for column, one in zip(_columns(model, equal), equal.values(), strict=True)]
-    conditions += [f"{column} IN ({wanted})" for column in _columns(model, [by])]
+    conditions = [f"{column} = %s" for column in _columns(model, equal)]
+    conditions += [f"{column} {_AMONG[connection.vendor]}" for column in _columns(model, [by])]
     columns = ", ".join(_columns(model, names))
-    return _found_by_index(f"SELECT {columns} FROM {_table(model)} WHERE {' AND '.join(conditions)}")
+    numbers = f"{{{wanted}}}" if connection.vendor == "postgresql" else f"[{wanted}]"
+    statement = f"SELECT {columns} FROM {_table(model)} WHERE {' AND '.join(conditions)}"
+    return _found_by_index(statement, [*equal.values(), numbers])
+
+
+_AMONG = {"postgresql": "= ANY (%s::bigint[])", "sqlite": "IN (SELECT value FROM json_each(%s))"}
 
 
 def as_table(rows: Sequence[Row], types: Sequence[str]) -> tuple[str, list[Any]]:
@@ -155,20 +161,20 @@ def _arrays(model: type[models.Model], names: Iterable[str]) -> str:
     return ", ".join(f"%s::{kind}[]" for kind in types)
 
 
-def _found_by_index(statement: str) -> list[Row]:
+def _found_by_index(statement: str, values: Sequence[Any]) -> list[Row]:
     """PostgreSQL takes each of thousands of keys for a page of its own from a slow disk, and would read the table from
     end to end instead, each time."""
     if connection.vendor != "postgresql":
-        return _found(statement)
+        return _found(statement, values)
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
-        return _found(statement)
+        return _found(statement, values)
 
 
-def _found(statement: str) -> list[Row]:
+def _found(statement: str, values: Sequence[Any]) -> list[Row]:
     with connection.cursor() as cursor:
-        cursor.execute(statement)
+        cursor.execute(statement, values)
         found: list[Row] = cursor.fetchall()
     return found
 
