@@ -137,13 +137,14 @@ def row_of(view: View, candidate: Candidate) -> BatchRow:
 
 
 def all_rows(view: View, batch: Batch, *, outcome: str = "", reason: str = "") -> Iterator[BatchRow]:
-    """Every row, a page at a time; the first page is a small one, so that an answer begins at once."""
+    """Every row, a page at a time; the first pages are small ones, so that an answer begins at once, and soon
+    ends where its reader has gone away."""
     after: int | None = 0
     size = PAGE_SIZE
     while after is not None:
         table = table_of(view, batch, outcome=outcome, reason=reason, after=after, size=size)
         yield from table.rows
-        after, size = table.following, 1000
+        after, size = table.following, min(1000, 2 * size)
 
 
 def _chosen(view: View, candidates: QuerySet[Candidate], outcome: str, reason: str) -> QuerySet[Candidate]:
