@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
+from typing import NamedTuple
 
 from django.db.models import Q, QuerySet, Sum
 
@@ -93,27 +94,37 @@ class Table:
 def table_of(
     view: View, batch: Batch, *, outcome: str = "", reason: str = "", after: int = 0, size: int = PAGE_SIZE
 ) -> Table:
-    """A page of a batch in order of arrival; at most nine queries, however many rows."""
+    """A page of a batch in order of arrival; at most seven queries, however many rows, and two more for a choice."""
     run = view.season.official_run
-    keys, following, looked_through = _page(view, batch.candidates.filter(arrival__gt=after), outcome, reason, size)
-    wanted = with_fate(Candidate.objects.filter(pk__in=keys), run).select_related("detail", "relaxation")
-    rows = _rows(view, run, list(wanted.order_by("arrival")))
-    return Table(tuple(rows), following, looked_through)
+    rest, keys = batch.candidates.filter(arrival__gt=after), _Keys((), None, None)
+    if outcome or reason:
+        keys = _chosen_keys(view, rest, outcome, reason, size)
+        rest = Candidate.objects.filter(pk__in=keys.page)
+    wide = with_fate(rest, run).select_related("detail", "relaxation").order_by("arrival")
+    candidates = list(wide[: size + 1])
+    following = candidates[size - 1].arrival if len(candidates) > size else keys.following
+    return Table(tuple(_rows(view, run, candidates[:size])), following, keys.looked_through)
 
 
-def _page(
-    view: View, candidates: QuerySet[Candidate], outcome: str, reason: str, size: int
-) -> tuple[list[int], int | None, int | None]:
-    """The keys of a page, and the rest of ``Table``. What is shown of a structure is wide: where the database has to
-    sort, it sorts keys. No index has verdicts, so for those a page looks at so many structures and no more."""
-    edge = _edge(candidates) if _by_verdict(outcome, reason) else None
-    within = candidates if edge is None else candidates.filter(arrival__lte=edge)
+class _Keys(NamedTuple):
+    """Of a page of what was chosen, and the rest of ``Table``."""
+
+    page: Sequence[int]
+    following: int | None
+    looked_through: int | None
+
+
+def _chosen_keys(view: View, rest: QuerySet[Candidate], outcome: str, reason: str, size: int) -> _Keys:
+    """What is shown of a structure is wide: where the database has to sort, it sorts keys. No index has verdicts, so
+    for those a page looks at so many structures and no more."""
+    edge = _edge(rest) if _by_verdict(outcome, reason) else None
+    within = rest if edge is None else rest.filter(arrival__lte=edge)
     wanted = _chosen(view, within, outcome, reason).order_by("arrival")
     found = list(wanted.values_list("pk", "arrival")[: size + 1])
     keys = [key for key, _ in found[:size]]
     if len(found) > size:
-        return keys, found[size - 1][1], None
-    return keys, edge, None if edge is None else LOOKED_THROUGH
+        return _Keys(keys, found[size - 1][1], None)
+    return _Keys(keys, edge, None if edge is None else LOOKED_THROUGH)
 
 
 def _by_verdict(outcome: str, reason: str) -> bool:
