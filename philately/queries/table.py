@@ -2,23 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import or_
-from typing import NamedTuple
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Sum
 
 from hull.store import STABLE_TOLERANCE, Position
 from philately.models import Batch, Candidate, HullPoint, Phase, Placement, Run, ScoreEntry
-from philately.queries import blind, fates
+from philately.queries import blind
+from philately.queries.chosen import Keys, chosen_keys
 from philately.queries.fates import (
     ACCEPTED,
-    DISQUALIFIED,
-    MAY_BE_PLACED,
-    REFUSED,
     decision_on,
     fate_of,
-    left_out,
     with_fate,
 )
 from philately.queries.positions import distance, provisional_positions
@@ -27,7 +21,6 @@ from philately.states import CandidateState, PhaseStatus
 from validation.placing import Verdict
 
 PAGE_SIZE = 50
-LOOKED_THROUGH = 10_000  # structures for one page of those with a verdict, some 5 µs each
 _AS_HEIR = "a twin that stands for itself, because its original does not take part"
 
 
@@ -96,47 +89,14 @@ def table_of(
 ) -> Table:
     """A page of a batch in order of arrival; at most seven queries, however many rows, and two more for a choice."""
     run = view.season.official_run
-    rest, keys = batch.candidates.filter(arrival__gt=after), _Keys((), None, None)
+    rest, keys = batch.candidates.filter(arrival__gt=after), Keys((), None, None)
     if outcome or reason:
-        keys = _chosen_keys(view, rest, outcome, reason, size)
+        keys = chosen_keys(view, rest, outcome, reason, size)
         rest = Candidate.objects.filter(pk__in=keys.page)
     wide = with_fate(rest, run).select_related("detail", "relaxation").order_by("arrival")
     candidates = list(wide[: size + 1])
     following = candidates[size - 1].arrival if len(candidates) > size else keys.following
     return Table(tuple(_rows(view, run, candidates[:size])), following, keys.looked_through)
-
-
-class _Keys(NamedTuple):
-    """Of a page of what was chosen, and the rest of ``Table``."""
-
-    page: Sequence[int]
-    following: int | None
-    looked_through: int | None
-
-
-def _chosen_keys(view: View, rest: QuerySet[Candidate], outcome: str, reason: str, size: int) -> _Keys:
-    """What is shown of a structure is wide: where the database has to sort, it sorts keys. No index has verdicts, so
-    for those a page looks at so many structures and no more."""
-    edge = _edge(rest) if _by_verdict(outcome, reason) else None
-    within = rest if edge is None else rest.filter(arrival__lte=edge)
-    wanted = _chosen(view, within, outcome, reason).order_by("arrival")
-    found = list(wanted.values_list("pk", "arrival")[: size + 1])
-    keys = [key for key, _ in found[:size]]
-    if len(found) > size:
-        return _Keys(keys, found[size - 1][1], None)
-    return _Keys(keys, edge, None if edge is None else LOOKED_THROUGH)
-
-
-def _by_verdict(outcome: str, reason: str) -> bool:
-    """Whether what is asked for is not told by states alone."""
-    return bool(reason) or outcome in {*Verdict, ACCEPTED, REFUSED, *MAY_BE_PLACED}
-
-
-def _edge(candidates: QuerySet[Candidate]) -> int | None:
-    """The arrival of the last one that a page looks at; None where that is all of them."""
-    arrivals = candidates.order_by("arrival").values_list("arrival", flat=True)
-    last_and_next = list(arrivals[LOOKED_THROUGH - 1 : LOOKED_THROUGH + 1])
-    return last_and_next[0] if len(last_and_next) == 2 else None
 
 
 def row_of(view: View, candidate: Candidate) -> BatchRow:
@@ -156,26 +116,6 @@ def all_rows(view: View, batch: Batch, *, outcome: str = "", reason: str = "") -
         table = table_of(view, batch, outcome=outcome, reason=reason, after=after, size=size)
         yield from table.rows
         after, size = table.following, min(1000, 2 * size)
-
-
-def _chosen(view: View, candidates: QuerySet[Candidate], outcome: str, reason: str) -> QuerySet[Candidate]:
-    """Looked for in order of arrival, by outcomes as the viewer is shown them."""
-    run = view.season.official_run
-    if outcome == DISQUALIFIED:
-        return candidates.filter(left_out(run))
-    if not outcome and not reason:
-        return candidates
-    candidates = fates.with_verdict(candidates, run)
-    judged, bare = Q(state__in=MAY_BE_PLACED), ~Q(state__in=MAY_BE_PLACED) | Q(verdict=None)
-    if outcome:
-        shown = blind.judged(outcome) if view.veiled else fates.judged(outcome)
-        ways = [judged & shown] if shown is not None else []
-        ways += [Q(state=outcome) & bare & ~left_out(run)] if outcome in set(CandidateState) else []
-        candidates = candidates.filter(reduce(or_, ways, Q(pk__in=[])))
-    if reason:
-        unjudged = Q(reason=reason) & bare & ~left_out(run) & ~Q(state=CandidateState.WITHDRAWN)
-        candidates = candidates.filter((judged & Q(verdict_reason=reason)) | unjudged)
-    return candidates
 
 
 def _rows(view: View, run: Run | None, candidates: Sequence[Candidate]) -> Iterator[BatchRow]:
