@@ -13,7 +13,7 @@ from functools import partial
 
 from benchmark.addresses import NAMES
 from benchmark.databases import Figures, in_a_process, on_each
-from benchmark.web_server import production
+from benchmark.production import production
 
 QUICK, USUAL, FULL = 2_000, 100_000, 1_000_000  # candidates
 

@@ -75,6 +75,8 @@ def _queries(filled: Filled) -> dict[str, int]:
 
 
 def _queries_of(page: Address, headers: Headers) -> int:
+    """The second time: the first may look up what a process keeps for good, as kinds of content."""
+    ask(page, headers)
     with CaptureQueriesContext(connection) as captured:
         answer = ask(page, headers)
         if answer.streaming:

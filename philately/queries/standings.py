@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from django.db import connection
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 
 from hull.store import STABLE_TOLERANCE
 from philately.models import Batch, Candidate, HullPoint, Membership, Phase, Placement, Run, ScoreEntry, Season
@@ -218,10 +218,14 @@ def _accepted(run: Run | None) -> QuerySet[Placement]:
 
 
 def _valid_twins(season: Season) -> QuerySet[Candidate]:
-    """A twin is as valid as the structure that it is the same as."""
+    """A twin is as valid as the structure that it is the same as.
+
+    Originals are asked for twin by twin, in an index: a list of all that is valid outgrows PostgreSQL's ``work_mem``,
+    and is then read again for each twin (minutes, where no other process helps). Heirs are few.
+    """
     valid = _valid(season.official_run)
     heirs = valid.filter(candidate__state=CandidateState.PARKED)  # whose original the run leaves out
-    alike = Q(twin_of__in=valid.values("candidate")) | Q(twin_of__in=heirs.values("candidate__twin_of"))
+    alike = Q(Exists(valid.filter(candidate=OuterRef("twin_of")))) | Q(twin_of__in=heirs.values("candidate__twin_of"))
     parked = Candidate.objects.filter(alike, season=season, state=CandidateState.PARKED)
     return parked.exclude(pk__in=heirs.values("candidate"))
 

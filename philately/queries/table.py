@@ -2,22 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import or_
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Sum
 
 from hull.store import STABLE_TOLERANCE, Position
 from philately.models import Batch, Candidate, HullPoint, Phase, Placement, Run, ScoreEntry
-from philately.queries import blind, fates
+from philately.queries import blind
+from philately.queries.chosen import Keys, chosen_keys
 from philately.queries.fates import (
     ACCEPTED,
-    DISQUALIFIED,
-    MAY_BE_PLACED,
-    REFUSED,
     decision_on,
     fate_of,
-    left_out,
     with_fate,
 )
 from philately.queries.positions import distance, provisional_positions
@@ -26,7 +21,6 @@ from philately.states import CandidateState, PhaseStatus
 from validation.placing import Verdict
 
 PAGE_SIZE = 50
-LOOKED_THROUGH = 10_000  # structures for one page of those with a verdict, some 5 µs each
 _AS_HEIR = "a twin that stands for itself, because its original does not take part"
 
 
@@ -93,39 +87,16 @@ class Table:
 def table_of(
     view: View, batch: Batch, *, outcome: str = "", reason: str = "", after: int = 0, size: int = PAGE_SIZE
 ) -> Table:
-    """A page of a batch in order of arrival; at most nine queries, however many rows."""
+    """A page of a batch in order of arrival; at most seven queries, however many rows, and two more for a choice."""
     run = view.season.official_run
-    keys, following, looked_through = _page(view, batch.candidates.filter(arrival__gt=after), outcome, reason, size)
-    wanted = with_fate(Candidate.objects.filter(pk__in=keys), run).select_related("detail", "relaxation")
-    rows = _rows(view, run, list(wanted.order_by("arrival")))
-    return Table(tuple(rows), following, looked_through)
-
-
-def _page(
-    view: View, candidates: QuerySet[Candidate], outcome: str, reason: str, size: int
-) -> tuple[list[int], int | None, int | None]:
-    """The keys of a page, and the rest of ``Table``. What is shown of a structure is wide: where the database has to
-    sort, it sorts keys. No index has verdicts, so for those a page looks at so many structures and no more."""
-    edge = _edge(candidates) if _by_verdict(outcome, reason) else None
-    within = candidates if edge is None else candidates.filter(arrival__lte=edge)
-    wanted = _chosen(view, within, outcome, reason).order_by("arrival")
-    found = list(wanted.values_list("pk", "arrival")[: size + 1])
-    keys = [key for key, _ in found[:size]]
-    if len(found) > size:
-        return keys, found[size - 1][1], None
-    return keys, edge, None if edge is None else LOOKED_THROUGH
-
-
-def _by_verdict(outcome: str, reason: str) -> bool:
-    """Whether what is asked for is not told by states alone."""
-    return bool(reason) or outcome in {*Verdict, ACCEPTED, REFUSED, *MAY_BE_PLACED}
-
-
-def _edge(candidates: QuerySet[Candidate]) -> int | None:
-    """The arrival of the last one that a page looks at; None where that is all of them."""
-    arrivals = candidates.order_by("arrival").values_list("arrival", flat=True)
-    last_and_next = list(arrivals[LOOKED_THROUGH - 1 : LOOKED_THROUGH + 1])
-    return last_and_next[0] if len(last_and_next) == 2 else None
+    rest, keys = batch.candidates.filter(arrival__gt=after), Keys((), None, None)
+    if outcome or reason:
+        keys = chosen_keys(view, rest, outcome, reason, size)
+        rest = Candidate.objects.filter(pk__in=keys.page)
+    wide = with_fate(rest, run).select_related("detail", "relaxation").order_by("arrival")
+    candidates = list(wide[: size + 1])
+    following = candidates[size - 1].arrival if len(candidates) > size else keys.following
+    return Table(tuple(_rows(view, run, candidates[:size])), following, keys.looked_through)
 
 
 def row_of(view: View, candidate: Candidate) -> BatchRow:
@@ -137,33 +108,14 @@ def row_of(view: View, candidate: Candidate) -> BatchRow:
 
 
 def all_rows(view: View, batch: Batch, *, outcome: str = "", reason: str = "") -> Iterator[BatchRow]:
-    """Every row, a page at a time; the first page is a small one, so that an answer begins at once."""
+    """Every row, a page at a time; the first pages are small ones, so that an answer begins at once, and soon
+    ends where its reader has gone away."""
     after: int | None = 0
     size = PAGE_SIZE
     while after is not None:
         table = table_of(view, batch, outcome=outcome, reason=reason, after=after, size=size)
         yield from table.rows
-        after, size = table.following, 1000
-
-
-def _chosen(view: View, candidates: QuerySet[Candidate], outcome: str, reason: str) -> QuerySet[Candidate]:
-    """Looked for in order of arrival, by outcomes as the viewer is shown them."""
-    run = view.season.official_run
-    if outcome == DISQUALIFIED:
-        return candidates.filter(left_out(run))
-    if not outcome and not reason:
-        return candidates
-    candidates = fates.with_verdict(candidates, run)
-    judged, bare = Q(state__in=MAY_BE_PLACED), ~Q(state__in=MAY_BE_PLACED) | Q(verdict=None)
-    if outcome:
-        shown = blind.judged(outcome) if view.veiled else fates.judged(outcome)
-        ways = [judged & shown] if shown is not None else []
-        ways += [Q(state=outcome) & bare & ~left_out(run)] if outcome in set(CandidateState) else []
-        candidates = candidates.filter(reduce(or_, ways, Q(pk__in=[])))
-    if reason:
-        unjudged = Q(reason=reason) & bare & ~left_out(run) & ~Q(state=CandidateState.WITHDRAWN)
-        candidates = candidates.filter((judged & Q(verdict_reason=reason)) | unjudged)
-    return candidates
+        after, size = table.following, min(1000, 2 * size)
 
 
 def _rows(view: View, run: Run | None, candidates: Sequence[Candidate]) -> Iterator[BatchRow]:

@@ -100,7 +100,7 @@ def test_pages_of_a_table_follow_each_other_by_arrival(judged):
 
 def test_a_page_of_one_outcome_looks_so_far_and_the_next_one_goes_on(judged, monkeypatch):
     wanted, seen, after, looked = set(rows_of(judged, outcome="duplicate")), set(), 0, []
-    monkeypatch.setattr("philately.queries.table.LOOKED_THROUGH", 2)
+    monkeypatch.setattr("philately.queries.chosen.LOOKED_THROUGH", 2)
 
     while after is not None:
         page = queries.table_of(view(judged.season, judged.owner.user), judged, outcome="duplicate", after=after)
@@ -114,7 +114,7 @@ def test_a_page_of_one_outcome_looks_so_far_and_the_next_one_goes_on(judged, mon
 
 
 def test_what_states_tell_is_looked_up_however_far_it_is(judged, monkeypatch):
-    monkeypatch.setattr("philately.queries.table.LOOKED_THROUGH", 1)
+    monkeypatch.setattr("philately.queries.chosen.LOOKED_THROUGH", 1)
 
     page = queries.table_of(view(judged.season, judged.owner.user), judged, outcome="set_aside")
 

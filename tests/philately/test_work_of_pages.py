@@ -14,7 +14,7 @@ from benchmark.addresses import BLIND, OPEN, Address, addresses
 from benchmark.filled import Filled, fill
 from benchmark.visited import Headers, ask, blind, headers_of, named, prepare
 from philately import keyset_admin
-from philately.queries import remembered, table
+from philately.queries import chosen, remembered, table
 from philately.queries.remembered import wait_for_counts
 
 FEW, MANY = 1_200, 4_800  # candidates: in both seasons each list has a whole page
@@ -34,7 +34,7 @@ def small(db, settings, tmp_path, monkeypatch) -> Filled:
     settings.FIGURES_KEPT_FROM_S = 0.0
     monkeypatch.setattr(remembered, "_REST", 1e12)
     monkeypatch.setattr(keyset_admin, "LOOKED_THROUGH", 500)
-    monkeypatch.setattr(table, "LOOKED_THROUGH", 100)
+    monkeypatch.setattr(chosen, "LOOKED_THROUGH", 100)
     monkeypatch.setitem(table.table_of.__kwdefaults__, "size", 10)  # of what waits a small season has no more
     settings.MEDIA_ROOT, settings.STAGING_DIR = tmp_path / "files", tmp_path / "staging"
     caches["figures"].clear()
