@@ -64,10 +64,9 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Files in the order of their folders: flows take long and come early, so that no process is left alone with them.
-# Three on two cores: while a flow waits for a lease to run out, somebody else works.
+# files in the order of their folders: flows take long and come early, so that no process is left alone with them
 test: lint $(VENV)/.hull $(VENV)/.kernels
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 12
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12
 
 test-full: lint $(VENV)/.hull $(VENV)/.kernels
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 12 -m "slow or not slow"

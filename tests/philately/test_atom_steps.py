@@ -166,7 +166,7 @@ class TestWhomARelaxationIsMadeFor:
         read_all(season)
 
         with monkeypatch.context() as dying, pytest.raises(Killed):
-            dying.setattr(relaxations, "commit", lambda candidate, fact: kill())
+            dying.setattr(relaxations, "commit", lambda ended: kill())
             relax_anew(season)
         let_expire(Candidate.objects.filter(state=CandidateState.RELAXING))
         sweep()
