@@ -50,6 +50,7 @@ RELAX_WORKERS = 2
 _WARMING, _SAMPLE, _ALONE = 40, 40, 200
 _STARTED = 1_000_000  # seeds of what is not compared
 _PATIENCE_S = 3600.0
+_MANY = 1_000_000_000  # structures that one participant may send: all that are there are theirs
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROLES = {" parse@": "parse", " relax-": "relax", " place@": "place", " sweep ": "sweep"}
 
@@ -97,6 +98,8 @@ def _member(release: Release, slug: str) -> Membership:
     file = Path(settings.DATA_DIR) / f"{slug}.parquet"
     write_release(release, file)
     season = open_season(SeasonPlan(slug=slug, name=slug, release=import_release(file)[0]))
+    Season.objects.filter(pk=season.pk).update(structures_a_day=_MANY, structures_a_season=_MANY)
+    season.refresh_from_db()
     return join(season, User.objects.get_or_create(username="sender")[0])
 
 
