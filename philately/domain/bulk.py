@@ -59,26 +59,14 @@ def insert_missing(
 ) -> None:
     """New rows with these fields; where a row with the same ``unique`` fields stands already, or is being written, it
     stays as it is."""
-    head = f"INSERT INTO {_table(model)} ({', '.join(_columns(model, names))})"
-    tail = f"ON CONFLICT ({', '.join(_columns(model, unique))}) DO NOTHING"
-    if connection.vendor == "postgresql":
-        _execute_with_arrays(f"{head} SELECT * FROM unnest({_arrays(model, names)}) {tail}", rows)
-    else:
-        _execute_with_rows(f"{head} VALUES ({_places(names)}) {tail}", rows)
+    _insert_unless(model, names, rows, unique, "NOTHING")
 
 
 def upsert(model: type[models.Model], names: Sequence[str], rows: Sequence[Row], *, unique: Sequence[str]) -> None:
     """Rows with these fields; a row with the same ``unique`` fields that stands already gets the other values."""
-    columns = _columns(model, names)
-    changes = ", ".join(
-        f"{column} = excluded.{column}" for name, column in zip(names, columns, strict=True) if name not in unique
-    )
-    head = f"INSERT INTO {_table(model)} ({', '.join(columns)})"
-    tail = f"ON CONFLICT ({', '.join(_columns(model, unique))}) DO UPDATE SET {changes}"
-    if connection.vendor == "postgresql":
-        _execute_with_arrays(f"{head} SELECT * FROM unnest({_arrays(model, names)}) {tail}", rows)
-    else:
-        _execute_with_rows(f"{head} VALUES ({_places(names)}) {tail}", rows)
+    others = _columns(model, [name for name in names if name not in unique])
+    changes = ", ".join(f"{column} = excluded.{column}" for column in others)
+    _insert_unless(model, names, rows, unique, f"UPDATE SET {changes}")
 
 
 def update(model: type[models.Model], names: Sequence[str], rows: Sequence[Row]) -> None:
@@ -177,6 +165,18 @@ def _found(statement: str, values: Sequence[Any]) -> list[Row]:
         cursor.execute(statement, values)
         found: list[Row] = cursor.fetchall()
     return found
+
+
+def _insert_unless(
+    model: type[models.Model], names: Sequence[str], rows: Sequence[Row], unique: Sequence[str], instead: str
+) -> None:
+    """instead: what to do where a row with the same ``unique`` fields stands already, as SQL has it after DO."""
+    head = f"INSERT INTO {_table(model)} ({', '.join(_columns(model, names))})"
+    tail = f"ON CONFLICT ({', '.join(_columns(model, unique))}) DO {instead}"
+    if connection.vendor == "postgresql":
+        _execute_with_arrays(f"{head} SELECT * FROM unnest({_arrays(model, names)}) {tail}", rows)
+    else:
+        _execute_with_rows(f"{head} VALUES ({_places(names)}) {tail}", rows)
 
 
 def _execute_with_arrays(statement: str, rows: Sequence[Row]) -> None:

@@ -13,7 +13,7 @@ from django.db.models import F, Q, QuerySet
 from philately.broker import ring
 from philately.domain import bulk, files, intake, likenesses, reading, twins
 from philately.domain.caution import narrowed
-from philately.domain.transitions import SESSION_LOST, WorkerDied, expired, fail, lease_end, move, new_token
+from philately.domain.transitions import SESSION_LOST, WorkerDied, expired, fail, lease_end, move, new_token, say_all
 from philately.logs import about, carries
 from philately.models import Candidate, CandidateDetail, InitialFingerprint, Season, Shard
 from philately.states import CandidateState, ShardState, Stage
@@ -229,7 +229,7 @@ def _write_accepted(season_id: int, accepted: Sequence[tuple[int, Read, Crystal]
 
 
 def _write_rejected(rejected: Sequence[tuple[int, Rejected]]) -> None:
-    _say([(files.storable(rejection.detail), key) for key, rejection in rejected])
+    say_all((key, rejection.detail) for key, rejection in rejected)
     for reason in sorted({rejection.reason for _, rejection in rejected}):
         mine = Candidate.objects.filter(pk__in=[key for key, rejection in rejected if rejection.reason == reason])
         move(mine, CandidateState.RECEIVED, CandidateState.REJECTED, reason=reason)
@@ -239,14 +239,10 @@ def _write_failed(failed: Sequence[tuple[int, Fault]], *, noted: bool) -> None:
     for key, fault in failed:
         about_it = {"candidate": key, "traceback": fault.traceback}
         log.error("reading candidate %s failed: %s", key, fault, extra=about_it)
-    _say([(files.storable(f"reading failed: {fault}")[:2000], key) for key, fault in failed])
+    say_all((key, f"reading failed: {fault}") for key, fault in failed)
     mine = Candidate.objects.filter(pk__in=[key for key, _ in failed])
     changes = {"failed_in": Stage.PARSE, "attempts": F("attempts") + (0 if noted else 1)}
     move(mine, CandidateState.RECEIVED, CandidateState.FAILED, **changes)
-
-
-def _say(sentences: Sequence[tuple[str, int]]) -> None:
-    bulk.update(CandidateDetail, ("sentence",), sentences)
 
 
 def shards_waiting(season: Season) -> list[int]:

@@ -60,12 +60,17 @@ def renew(token: str) -> int:
 
 def say(candidate_id: int, sentence: str) -> None:
     """Write down why a candidate is where it is."""
-    CandidateDetail.objects.filter(pk=candidate_id).update(sentence=storable(sentence)[:2000])
+    CandidateDetail.objects.filter(pk=candidate_id).update(sentence=_cut(sentence))
 
 
 def say_all(sentences: Iterable[tuple[int, str]]) -> None:
     """The same of many, by primary key."""
-    bulk.update(CandidateDetail, ("sentence",), [(storable(sentence)[:2000], key) for key, sentence in sentences])
+    bulk.update(CandidateDetail, ("sentence",), [(_cut(sentence), key) for key, sentence in sentences])
+
+
+def _cut(sentence: str) -> str:
+    """As the column holds it."""
+    return storable(sentence)[:2000]
 
 
 def fail(candidate: Candidate, stage: Stage, error: Exception, *, token: str | None = None) -> bool:
