@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -32,6 +32,12 @@ def entries_of(entry_ids: NDArray[np.int64], formulas: Sequence[str], energies: 
     if bad >= 0:
         _refuse_first(formulas[bad:])
     return EntryArrays(entry_ids, numbers, amounts, energies)
+
+
+def entries_of_rows(rows: Iterable[tuple[int, str, float]]) -> EntryArrays:
+    """The same of an id, a formula and an energy in eV/atom each."""
+    ids, formulas, energies = zip(*rows, strict=True) if (rows := list(rows)) else ((), (), ())
+    return entries_of(np.array(ids, np.int64), formulas, np.array(energies, np.float64))
 
 
 def _refuse_first(formulas: Sequence[str]) -> NoReturn:

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-import numpy as np
 from django.db import transaction
 from django.db.models import Max
 
 from hull.entries import Formula
 from hull.store import HullStore
-from hull.texts import entries_of
+from hull.texts import entries_of_rows
 from philately.domain import bulk
 from philately.domain.outcomes import write_hull_points
 from philately.domain.versions import provenance
@@ -61,8 +60,7 @@ def hull_of(run: Run, *, keep: Callable[[], None] = lambda: None) -> HullStore:
     rows = phases.values_list("number", "formula", "energy_per_atom")
     last = 0
     while some := list(rows.filter(number__gt=last)[:_CHUNK]):  # no cursor stays open: ``keep`` may write on SQLite
-        numbers, formulas, energies = zip(*some, strict=True)
-        store.insert_arrays(entries_of(np.array(numbers), formulas, np.array(energies)))
+        store.insert_arrays(entries_of_rows(some))
         keep()
         last = some[-1][0]
     return store

@@ -11,12 +11,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
-from hull.arrays import EntryArrays
-from hull.entries import Entry, Formula
+from hull.entries import Formula
 from hull.store import HullStore, Position
+from hull.texts import entries_of_rows
 from philately.models import Batch, Phase, Placement, Run
+from philately.queries.among import Among
 from philately.queries.positions import subsystems
 from philately.states import CandidateState
 from validation.placing import Verdict
@@ -24,7 +25,6 @@ from validation.placing import Verdict
 # Which of these it is depends on the hull, or on auditors, who are asked by what the hull says.
 CLASSES = frozenset({Verdict.STABLE, Verdict.METASTABLE, Verdict.UNSTABLE, Verdict.HELD})
 _MATCHES = frozenset({Verdict.DUPLICATE, Verdict.REFINED})
-_SYSTEMS_A_QUERY = 2000
 
 
 def shown_as(outcome: str) -> str:
@@ -72,7 +72,7 @@ class ReleaseHull:
 
     @classmethod
     def for_formulas(cls, run: Run | None, formulas: Iterable[str]) -> Self:
-        """One query for every 2,000 chemical systems within those of the formulas."""
+        """One query."""
         if run is None:
             return cls(None, {})
         within = (subsystems(Formula.parse(formula).elements) for formula in formulas if formula)
@@ -81,14 +81,9 @@ class ReleaseHull:
         first = run.release.n_phases  # a run's first numbers are the release's, so that nobody else's phases are read
         published = Phase.objects.filter(run=run, number__lte=first, release_phase__isnull=False)
         names = ("number", "release_phase__formula", "release_phase__energy_per_atom")
-        texts: dict[int, str] = {}
-        for start in range(0, len(systems), _SYSTEMS_A_QUERY):
-            some = published.filter(chemical_system__in=systems[start : start + _SYSTEMS_A_QUERY])
-            rows = list(some.values_list(*names))
-            entries = (Entry(number, Formula.parse(text), energy) for number, text, energy in rows)
-            store.insert_arrays(EntryArrays.of(entries))
-            texts |= {number: text for number, text, _ in rows}
-        return cls(store, texts)
+        rows = list(published.filter(Among(F("chemical_system"), systems)).values_list(*names))
+        store.insert_arrays(entries_of_rows(rows))
+        return cls(store, {number: text for number, text, _ in rows})
 
     def position(self, formula: str, energy_per_atom: float | None) -> Position | None:
         """Of an energy in eV/atom at one of the formulas; None where there is no energy, or no run to ask."""

@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from hull.entries import Entry, Formula
 from hull.store import HullStore
 from philately.models import Candidate, Opinion, Phase, Placement, Release, Run, RunAuditor
+from philately.queries.among import Among
 from philately.queries.grounds import grounds_of, vertices_of
 from philately.queries.positions import subsystems
 from philately.states import OpinionState, PhaseStatus
@@ -165,8 +166,8 @@ def _hull_by(
 def _finds(run: Run, release: Release, systems: Collection[str]) -> list[tuple[Formula, float]]:
     """The run's phases on record with the auditor's energies, eV/atom."""
     known = Phase.objects.filter(
+        Among(F("chemical_system"), systems),
         run=run,
-        chemical_system__in=systems,
         status=PhaseStatus.ON_RECORD,
         candidate__relaxation__opinions__scale=release.scale_id,
         candidate__relaxation__opinions__state=OpinionState.GIVEN,

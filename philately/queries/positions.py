@@ -6,13 +6,12 @@ from itertools import combinations
 from django.db.models import Case, F, FloatField, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Least
 
-from hull.arrays import EntryArrays
-from hull.entries import Entry, Formula
+from hull.entries import Formula
 from hull.store import STABLE_TOLERANCE, HullStore, Position
+from hull.texts import entries_of_rows
 from philately.models import Candidate, HullPoint, Phase, Run
+from philately.queries.among import Among
 from philately.states import PhaseStatus
-
-_MAX_SYSTEMS = 2000  # that one query names; more waiting candidates than that go without a provisional position
 
 
 def distance(energy_per_atom: float, point: HullPoint | None) -> float | None:
@@ -70,15 +69,11 @@ def provisional_positions(run: Run | None, waiting: Iterable[Candidate]) -> dict
     relaxed = [
         (one.pk, Formula.parse(one.formula), one.relaxation.energy_per_atom) for one in waiting if one.relaxation
     ]
-    systems: set[str] = set()
-    for _, formula, _ in relaxed:
-        if len(systems) < _MAX_SYSTEMS:
-            systems |= subsystems(formula.elements)
-    within = [one for one in relaxed if one[1].chemical_system in systems]
-    if run is None or not within:
+    if run is None or not relaxed:
         return {}
-    store = _store(run, systems, {str(formula) for _, formula, _ in within})
-    return {pk: store.position(formula, energy) for pk, formula, energy in within if energy is not None}
+    systems = set[str]().union(*(subsystems(formula.elements) for _, formula, _ in relaxed))
+    store = _store(run, systems, {str(formula) for _, formula, _ in relaxed})
+    return {pk: store.position(formula, energy) for pk, formula, energy in relaxed if energy is not None}
 
 
 def subsystems(elements: Collection[str]) -> set[str]:
@@ -88,13 +83,9 @@ def subsystems(elements: Collection[str]) -> set[str]:
 
 
 def _store(run: Run, systems: set[str], formulas: set[str]) -> HullStore:
-    competing = with_distance(Phase.objects.filter(run=run, chemical_system__in=systems)).filter(
-        Q(above__lte=STABLE_TOLERANCE) | Q(formula__in=formulas)
-    )
+    within = Phase.objects.filter(Among(F("chemical_system"), systems), run=run)
+    competing = with_distance(within).filter(Q(above__lte=STABLE_TOLERANCE) | Q(Among(F("formula"), formulas)))
     store = HullStore(str(run.scale_id))
-    entries = (
-        Entry(number, Formula.parse(formula), energy)
-        for number, formula, energy in competing.values_list("number", "formula", "energy_per_atom")
-    )
-    store.insert_arrays(EntryArrays.of(entries))  # nobody asks what each of them changed
+    columns = competing.values_list("number", "formula", "energy_per_atom")
+    store.insert_arrays(entries_of_rows(columns))  # nobody asks what each of them changed
     return store
