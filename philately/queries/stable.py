@@ -3,10 +3,12 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, Sum, TextField, Value, When
+from django.db.models.functions import Coalesce, Greatest
 
-from philately.models import Phase, Placement, RelaxationFact, ReleasePhase, Run
+from philately.models import Phase, Placement, Run
 from philately.queries import blind
 from philately.queries.opinions import Audited, OpinionRow, opinions_of
 from philately.queries.own_finds import Key, OwnFinds, own_finds
@@ -68,9 +70,9 @@ def stable_page(
         phases = phases.filter(chemical_system=system)
     if found_only:
         phases = phases.filter(first_candidate__isnull=False)
-    rows = list(_with_finder(phases).order_by("formula", "number")[: size + 1])
-    following = rows[size - 1].formula if len(rows) > size else None
-    return StablePage(tuple(_with_opinions(view, [_stable(phase) for phase in rows[:size]])), following)
+    rows = list(_shown(phases).order_by("formula", "number")[: size + 1])
+    following = rows[size - 1]["formula"] if len(rows) > size else None
+    return StablePage(tuple(_with_opinions(view, [StablePhase(**row) for row in rows[:size]])), following)
 
 
 def newest_finds(view: View, size: int = 10) -> list[StablePhase]:
@@ -81,7 +83,7 @@ def newest_finds(view: View, size: int = 10) -> list[StablePhase]:
     if view.veiled:
         return _own_rows(view, _own(view).figure.newest(size), "-candidate__arrival")
     found = on_hull(view.season.official_run).filter(first_candidate__isnull=False)
-    return _with_opinions(view, [_stable(phase) for phase in _with_finder(found).order_by("-number")[:size]])
+    return _with_opinions(view, [StablePhase(**row) for row in _shown(found).order_by("-number")[:size]])
 
 
 def stable_counts(view: View) -> StableCounts:
@@ -169,40 +171,26 @@ def _own_find(placement: Placement, hull: blind.ReleaseHull) -> StablePhase:
     )
 
 
-def _with_finder(phases: QuerySet[Phase]) -> QuerySet[Phase]:
+def _shown(phases: QuerySet[Phase]) -> QuerySet[Phase, dict[str, Any]]:
+    """Columns alone: objects of the seven tables that they are from would be half of what a page costs."""
     placed = Placement.objects.filter(run=OuterRef("run"), candidate=OuterRef("first_candidate"))
-    related = ("first_candidate__batch__owner__user", "candidate__relaxation", "release_phase")
-    wide = ("candidate__relaxation__provenance", "candidate__relaxation__note", "release_phase__geometry")
     accepted = Placement.objects.filter(run=OuterRef("run"), candidate=OuterRef("candidate"), decision__accepted=True)
-    return (
-        phases.select_related(*related)
-        .defer(*wide)
-        .annotate(found_at=Subquery(placed.values("placed_at")[:1]))
-        .annotate(accepted_because=Subquery(accepted.values("decision__reason")[:1]))
+    shown: QuerySet[Phase, dict[str, Any]] = phases.values(
+        *("number", "formula", "chemical_system", "energy_per_atom", "formation_energy_per_atom"),
+        e_above_hull=Greatest(F("above"), 0.0),
+        finder=F("first_candidate__batch__owner__user__username"),
+        found_at=Subquery(placed.values("placed_at")[:1]),
+        space_group_number=_of_representative("space_group_number"),
+        prototype_label=_of_representative("prototype_label"),
+        relaxation=F("candidate__relaxation"),
+        accepted_because=Coalesce(
+            Subquery(accepted.values("decision__reason")[:1]), Value(""), output_field=TextField()
+        ),
     )
+    return shown
 
 
-def symmetry_row(phase: Phase) -> RelaxationFact | ReleasePhase:
-    """Where the symmetry of the phase's representative stands: a relaxed candidate, or the release's."""
-    if phase.candidate is not None and phase.candidate.relaxation is not None:
-        return phase.candidate.relaxation
-    assert phase.release_phase is not None  # a database constraint
-    return phase.release_phase
-
-
-def _stable(phase: Phase) -> StablePhase:
-    found, symmetry = phase.first_candidate, symmetry_row(phase)
-    return StablePhase(
-        number=phase.number,
-        formula=phase.formula,
-        chemical_system=phase.chemical_system,
-        energy_per_atom=phase.energy_per_atom,
-        formation_energy_per_atom=phase.formation_energy_per_atom,
-        e_above_hull=max(0.0, phase.above),  # type: ignore[attr-defined]  # annotated
-        finder=found.batch.owner.user.username if found else None,
-        found_at=phase.found_at,  # type: ignore[attr-defined]  # annotated
-        space_group_number=symmetry.space_group_number,
-        prototype_label=symmetry.prototype_label,
-        relaxation=None if phase.candidate is None else phase.candidate.relaxation_id,
-        accepted_because=phase.accepted_because or "",  # type: ignore[attr-defined]  # annotated
-    )
+def _of_representative(field: str) -> Case:
+    """That is a relaxed candidate, else the release's."""
+    relaxed = When(candidate__relaxation__isnull=False, then=f"candidate__relaxation__{field}")
+    return Case(relaxed, default=f"release_phase__{field}")
