@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -87,10 +88,17 @@ def dry_rows(run: DryRun, *, reason: str = "", after: int = 0) -> Iterator[DryRo
     if not run.table_as or (reason and wanted not in run.counts):
         return
     with storage().open(run.table_as) as stream:
-        file = pq.ParquetFile(stream)
+        file = pq.ParquetFile(_source(stream))
         for group in range(after // ROWS_A_GROUP, file.num_row_groups):
             rows = _all_of(file, group) if not reason else _those_with(wanted, file, group)
             yield from _from_table(rows.filter(pc.greater(rows["number"], after)))
+
+
+def _source(stream: BinaryIO) -> Any:
+    """A file on this machine by its path: of a Python file Arrow reads each piece under Python's lock, for which it
+    waits while other pages are made."""
+    path = getattr(stream, "name", "")
+    return pa.OSFile(path) if Path(path).is_absolute() else stream
 
 
 def _all_of(file: pq.ParquetFile, group: int) -> pa.Table:
