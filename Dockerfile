@@ -35,4 +35,4 @@ ARG COMMIT=""
 ENV CODE_COMMIT=$COMMIT DATA_DIR=/data STATIC_ROOT=/app/static-collected OMP_NUM_THREADS=1
 VOLUME /data
 EXPOSE 8000
-CMD ["gunicorn", "philately.wsgi", "--bind", "0.0.0.0:8000", "--threads", "16", "--limit-request-field_size", "32768", "--graceful-timeout", "30", "--worker-tmp-dir", "/dev/shm", "--logger-class", "philately.service.web_log.WebLog"]
+CMD ["gunicorn", "philately.wsgi", "--config", "python:philately.service.web_config", "--bind", "0.0.0.0:8000", "--graceful-timeout", "30", "--worker-tmp-dir", "/dev/shm"]

@@ -21,7 +21,7 @@ EXAMPLE = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), 
 OURS = [
     (file, name) for file in COMPOSE for name, one in COMPOSE[file]["services"].items() if "philately" in one["image"]
 ]
-READ_BY_OTHERS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}  # by boto
+READ_BY_OTHERS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "WEB_CONCURRENCY"}  # by boto, by gunicorn
 OF_COMPOSE = {"POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "IMAGE_TAG", "TORCH_INDEX", "WEB_PORT", "PRIVATE_ADDRESS"}
 OF_COMPOSE |= {"RELAX_REPLICAS", "COMMIT"}
 

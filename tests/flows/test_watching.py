@@ -15,19 +15,19 @@ from web_server import WebServer
 def alone(tmp_path_factory):
     """Nothing that it needs is there, and its logs are JSON."""
     folder = tmp_path_factory.mktemp("alone")
-    shared = folder / "metrics"
-    shared.mkdir()
+    temporary = folder / "temporary"
+    temporary.mkdir()
     nowhere = {
         "DATABASE_URL": f"postgresql://somebody:hush@127.0.0.1:{free_port()}/philately",
         "BROKER_URL": f"amqp://somebody:hush@127.0.0.1:{free_port()}//",
     }
     nowhere["DATABASE_WAIT_S"] = "0.5"  # else the pool is asked for longer than /readyz waits
-    watching = {"PROMETHEUS_MULTIPROC_DIR": str(shared), "METRICS_TOKEN": "a-token", "LOG_FORMAT": "json"}
-    with platform(folder, PLAIN_STATIC="1", **nowhere, **watching) as running:
+    watching = {"WEB_CONCURRENCY": "2", "METRICS_TOKEN": "a-token", "LOG_FORMAT": "json"}
+    with platform(folder, PLAIN_STATIC="1", TMPDIR=str(temporary), **nowhere, **watching) as running:
         data = folder / "data"
         data.mkdir()
         (data / "files").write_text("a file where a folder should be")
-        server = WebServer(running, free_port(), options=("--workers", "2"), asked="/healthz")
+        server = WebServer(running, free_port(), asked="/healthz")
         server.start()
         try:
             yield server
@@ -41,7 +41,7 @@ def _get(server: WebServer, path: str, **headers: str) -> requests.Response:
 
 def _asked_of_both(server: WebServer, within_s: float = 60) -> int:
     """Ask until both processes have counted a request; says how many were sent."""
-    counts = server.running.log.parent / "metrics"
+    (counts,) = (server.running.log.parent / "temporary").glob("philately-metrics-*")
     sent, until = 0, time.monotonic() + within_s
     with ThreadPoolExecutor(8) as pool:
         while not sent or len(list(counts.glob("histogram_*.db"))) < 2:

@@ -23,7 +23,6 @@ class WebServer:
     running: Platform
     port: int
     process: subprocess.Popen[bytes] | None = None
-    options: tuple[str, ...] = ()  # of gunicorn
     asked: str = "/readyz"  # what a started server answers
 
     @property
@@ -34,7 +33,7 @@ class WebServer:
         """Returns once it answers."""
         with self.running.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*web_command("127.0.0.1", self.port), *self.options],
+                web_command("127.0.0.1", self.port),
                 cwd=ROOT,
                 env=self.running.environment,
                 stdout=log,

@@ -71,11 +71,8 @@ class Command(BaseCommand):
 
 
 def web_command(host: str, port: int) -> list[str]:
-    """Each upload under way takes a thread; a method's description is a header of its upload."""
-    command = [sys.executable, "-m", "gunicorn", "philately.wsgi", "--bind", f"{host}:{port}"]
-    roomy = ["--threads", "16", "--limit-request-field_size", "32768"]
-    logs = ["--log-level", "warning", "--logger-class", "philately.service.web_log.WebLog"]
-    return [*command, *roomy, *logs, "--graceful-timeout", "5"]
+    command = [sys.executable, "-m", "gunicorn", "philately.wsgi", "--config", "python:philately.service.web_config"]
+    return [*command, "--bind", f"{host}:{port}", "--graceful-timeout", "5"]
 
 
 def _workers(relax_workers: int) -> list[Child]:
