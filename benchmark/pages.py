@@ -1,8 +1,8 @@
 """Every page of a season with rows by the million, asked for by 20 clients at once, wall time.
 
-The web server runs as in production, on a loopback port; each client reads for a while (--think-s) between two pages.
-The same pages are counted in queries on a small season beside it, and in the server's CPU time while nobody else asks.
-Each database is measured in processes of its own.
+The web server runs as in production, on a loopback port, on PostgreSQL with two processes; each client reads for a
+while (--think-s) between two pages. The same pages are counted in queries on a small season beside it, and in the
+server's CPU time while nobody else asks. Each database is measured in processes of its own.
 """
 
 from __future__ import annotations
@@ -78,5 +78,6 @@ def measure(
 
 def _measured(how: Sequence[float], say: Callable[[str], None], database: str, url: str | None) -> Figures:
     say(f"{how[0]:,} candidates on {database}" if how[0] else f"what is there on {database}")
-    found = in_a_process("benchmark.pages_once", *map(str, how), url=url, **production())
+    several = url is not None and not url.startswith("sqlite")
+    found = in_a_process("benchmark.pages_once", *map(str, how), url=url, **production(several=several))
     return {f"{name}_{database}": value for name, value in found.items()}

@@ -27,9 +27,9 @@ from benchmark.visited import Headers, ask, blind, headers_of, named, prepare  #
 from benchmark.visiting import Answers, ask_all, ask_alone, ask_once  # noqa: E402
 from benchmark.web_server import WebServer, web_server  # noqa: E402
 
-_SMALL = 1000  # candidates of the season that queries are compared with
+_SMALL = 20_000  # candidates of the season that queries are compared with; its largest batch has every outcome
 _LIMIT_MS = 300.0
-_WARM_UP = 3  # rounds before the clock starts: figures that are kept are counted
+_WARM_UP = 8  # clients before the clock starts: each process of the server counts the figures that it keeps
 _ALONE = 5  # times
 
 
@@ -42,12 +42,15 @@ def main(count: int, n_clients: int, think_s: float, rounds: int) -> dict[str, f
     large = _season("large", count, seed=0)
     loaded_s = time.perf_counter() - began
     many = _queries(large)
+    others = {name: (few[name], n) for name, n in many.items() if n != few[name]}
+    if others:
+        print(f"queries in the small season and in the large one: {others}", file=sys.stderr)
     with web_server() as server:
         figures = _visits(large, server, n_clients, think_s, rounds)
     return {
         "candidates": float(sum(large.states.values())),
         **({"loaded_per_s": count / loaded_s} if count else {}),
-        "pages_with_other_queries": float(sum(n != few[name] for name, n in many.items())),
+        "pages_with_other_queries": float(len(others)),
         **{f"{name}_queries": float(n) for name, n in many.items()},
         **figures,
     }
@@ -89,8 +92,7 @@ def _visits(filled: Filled, server: WebServer, n_clients: int, think_s: float, r
     headers, answers, cpu_s, counted_s = headers_of(filled), Answers(), dict[str, float](), 0.0
     for pages in _ways(filled):
         counted_s += sum(ask_once(server.port, pages, headers).took_s["leaderboard"])
-        for _ in range(_WARM_UP):
-            ask_once(server.port, pages, headers)
+        ask_all(server.port, pages, headers, n_clients=_WARM_UP, rounds=1, think_s=0.0)
         cpu_s |= ask_alone(server.port, pages, headers, times=_ALONE, server=server.process)
         answers.add(ask_all(server.port, pages, headers, n_clients=n_clients, rounds=rounds, think_s=think_s))
     return {

@@ -49,6 +49,7 @@ Headers = dict[str, str]
 
 LARGEST_DRY_RUN = 1_000_000  # structures, which is as many as an upload may have; none has more than its season
 _DRY_REASON = Reason.NOT_BULK  # of one row in a hundred thousand, and of the last
+_LEAD = 25  # rows of the page that the last which waits to be placed is on
 _DUMPED = "manifest.json"
 _ROOM = {"uploads_unfinished": 1_000_000, "uploads_a_day": 1_000_000}  # the participant begins one at each visit
 
@@ -58,7 +59,7 @@ def prepare(filled: Filled) -> None:
     another process with other folders: what was there before is replaced."""
     member = filled.largest.owner
     Membership.objects.filter(pk=member.pk).update(own_limits=_ROOM)
-    Batch.objects.filter(pk__in=[_first(filled, state).batch_id for state in _WAYS]).update(owner=member)
+    Batch.objects.filter(pk=_waiting(filled).batch_id).update(owner=member)
     ResumableUpload.objects.filter(owner=member).delete()
     DryRun.objects.filter(owner=member).delete()
     Dump.objects.filter(season=filled.season).delete()
@@ -69,11 +70,9 @@ def prepare(filled: Filled) -> None:
     make_key(member.user, "a laptop")
 
 
-_WAYS = (CandidateState.RELAXED, CandidateState.PARSED)  # that a batch waits in, to be placed and to be relaxed
-
-
-def _first(filled: Filled, state: CandidateState) -> Candidate:
-    return Candidate.objects.filter(season=filled.season, state=state).order_by("arrival")[0]
+def _waiting(filled: Filled) -> Candidate:
+    """The last that waits to be placed: its batch is to be relaxed from there on, however many rows there are."""
+    return Candidate.objects.filter(season=filled.season, state=CandidateState.RELAXED).order_by("-arrival")[0]
 
 
 def _dry_run(member: Membership, n_rows: int) -> None:
@@ -141,7 +140,7 @@ def named(filled: Filled) -> dict[str, Any]:
     hull, so that each season's page has one. Needs ``prepare``."""
     season, largest, member = filled.season, filled.largest, filled.largest.owner
     run = season.official_run
-    waiting, in_line = (_first(filled, state) for state in _WAYS)
+    waiting = _waiting(filled)
     placed = Candidate.objects.filter(batch=largest, state=CandidateState.PLACED).order_by("arrival")[0]
     found = on_hull(run).filter(first_candidate__isnull=False).order_by("-number")[0]
     middle = Phase.objects.filter(run=run).order_by("-number")[0]
@@ -152,8 +151,8 @@ def named(filled: Filled) -> dict[str, Any]:
         "arrival": placed.arrival + (largest.n_counted or 0) // 2,
         "waiting": waiting.pk,
         "waiting_batch": waiting.batch_id,
-        "in_line_batch": in_line.batch_id,
-        "mark": _mark(member.user, in_line.batch_id),
+        "before_waiting": waiting.arrival - _LEAD,
+        "mark": _mark(member.user, waiting.batch_id),
         "system": found.chemical_system,
         "formula": middle.formula,
         "dump_file": _DUMPED,

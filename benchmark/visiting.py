@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import random
 import threading
 import time
@@ -30,9 +31,9 @@ class Answers:
     seconds: float = 0.0
 
     def percentile(self, name: str, share: float) -> float:
-        """In seconds, of one page."""
+        """In seconds, of one page: the shortest that at least such a share of its answers did not exceed."""
         ordered = sorted(self.took_s[name])
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        return ordered[math.ceil(share * len(ordered)) - 1]
 
     def add(self, others: Answers) -> None:
         """Given after these."""
