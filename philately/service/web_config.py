@@ -17,7 +17,6 @@ _own_folder = None
 
 threads = 16  # each upload under way takes one
 limit_request_field_size = 32768  # a method's description is a header of its upload
-loglevel = "warning"
 logger_class = "philately.service.web_log.WebLog"
 
 if int(os.environ.get("WEB_CONCURRENCY", "1")) > 1 and not os.environ.get(_FOLDER):

@@ -72,7 +72,7 @@ class Command(BaseCommand):
 
 def web_command(host: str, port: int) -> list[str]:
     command = [sys.executable, "-m", "gunicorn", "philately.wsgi", "--config", "python:philately.service.web_config"]
-    return [*command, "--bind", f"{host}:{port}", "--graceful-timeout", "5"]
+    return [*command, "--bind", f"{host}:{port}", "--graceful-timeout", "5", "--log-level", "warning"]
 
 
 def _workers(relax_workers: int) -> list[Child]:
