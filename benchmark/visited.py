@@ -49,7 +49,7 @@ Headers = dict[str, str]
 
 LARGEST_DRY_RUN = 1_000_000  # structures, which is as many as an upload may have; none has more than its season
 _DRY_REASON = Reason.NOT_BULK  # of one row in a hundred thousand, and of the last
-_LEAD = 25  # rows of the page that the last which waits to be placed is on
+_LEAD = 5  # rows before the last that waits to be placed; after it come those that wait to be relaxed
 _DUMPED = "manifest.json"
 _ROOM = {"uploads_unfinished": 1_000_000, "uploads_a_day": 1_000_000}  # the participant begins one at each visit
 
