@@ -18,7 +18,7 @@ _LIMITS = (
 
 def production(*, several: bool) -> dict[str, str]:
     """What docs/operations.md recommends where others are served, as environment: behind a proxy that ends TLS, static
-    files under names with checksums, staff with a second factor. several: as ``compose.yaml`` has it, two processes of
+    files under names with checksums, staff with a second factor. several: as ``.env.example`` has it, two processes of
     the web server, and limits counted in Redis where BENCHMARK_CACHE_URL names one, or one answers on the usual port.
     """
     return {

@@ -71,9 +71,9 @@ def main(count: int, rows: Sequence[int]) -> dict[str, float]:
         for seed in _SEEDS[1:]:  # so that their relaxations are known, too
             _through(known, archive(count, elements, seed=seed))
         rates, alone = [], 0.0
-        for seed, wanted in enumerate(rows, start=1):
+        for number, wanted in enumerate(rows, start=1):
             among = _member(release, f"among-{wanted}")
-            alone = _filled(among, wanted, seed) or alone
+            alone = _filled(among, wanted, seed=number) or alone
             seconds = [_through(among, archive(count, elements, seed=seed)) for seed in _SEEDS]
             rates.append(count * len(seconds) / sum(seconds))
     potential_s = _potential_s(judge, elements, count)
@@ -154,7 +154,7 @@ def _dumped_s(member: Membership) -> float:
     return time.perf_counter() - started
 
 
-def _filled(member: Membership, wanted: int, seed: int) -> float:
+def _filled(member: Membership, wanted: int, *, seed: int) -> float:
     """Let the season have so many candidates; how many were placed a second, 0 where none were missing."""
     missing = wanted - Candidate.objects.filter(season=member.season).count()
     if missing <= 0:

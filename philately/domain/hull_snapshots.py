@@ -14,10 +14,10 @@ from pathlib import Path
 from django.conf import settings
 
 from hull import snapshot
-from hull.arrays import EntryArrays
 from hull.atomic import atomic_file
 from hull.entries import Entry, Formula, HullError
 from hull.store import HullStore
+from hull.texts import entries_of_rows
 from philately.domain.releases import file_sha256
 from philately.models import LogEntry, Phase, Placement, Run
 from philately.states import LogKind, PhaseStatus
@@ -192,9 +192,7 @@ def _replay_tail(run: Run, stand: Stand, hull: HullStore, keep: Callable[[], Non
     new = phases.filter(status=PhaseStatus.ON_RECORD, number__lt=run.next_phase_number).order_by("number")
     while rows := list(new.filter(number__gt=last).values_list("number", "formula", "energy_per_atom")[:_CHUNK]):
         keep()
-        hull.insert_arrays(
-            EntryArrays.of(Entry(number, Formula.parse(formula), energy) for number, formula, energy in rows)
-        )
+        hull.insert_arrays(entries_of_rows(rows))
         last = rows[-1][0]
 
 
