@@ -78,7 +78,10 @@ _PLACEMENT = (
         "placed_at",
     ),
 )
-_POINT = ("run", "formula", "hull_energy", "lowest_energy", "lowest_phase", "is_vertex", "log_position")
+_POINT = (
+    *("run", "formula", "chemical_system", "hull_energy", "lowest_energy", "lowest_phase", "is_vertex"),
+    "log_position",
+)
 _LOG = ("run", "position", "kind", "phase", "candidate", "written_at")
 _SCORE = (
     *("run", "number", "member", "points", "reason", "formula", "phase", "candidate", "provisional"),
@@ -301,8 +304,8 @@ class Plan:
                 _POINT,
                 [
                     (
-                        *(self.run.pk, str(one.formula), one.hull_energy, one.lowest_energy, one.lowest_entry),
-                        *(one.is_vertex, position),
+                        *(self.run.pk, str(one.formula), one.formula.chemical_system, one.hull_energy),
+                        *(one.lowest_energy, one.lowest_entry, one.is_vertex, position),
                     )
                     for one in some
                 ],

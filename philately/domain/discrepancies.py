@@ -14,6 +14,7 @@ class Kind(StrEnum):
     HULL_ENERGY = "hull energy"
     LOWEST_ENERGY = "lowest energy"
     LOWEST_PHASE = "lowest phase"
+    CHEMICAL_SYSTEM = "chemical system"
     VERTEX = "vertex of the hull"
     POINT = "hull point"
     STABLE = "stable by the log"

@@ -12,13 +12,13 @@ from philately.states import LogKind
 
 BORDER_EV_PER_ATOM = 1e-11  # a depth so near LP_TOLERANCE may be called either way
 
-_Stored = tuple[str, float | None, float, int, bool]
+_Stored = tuple[str, str, float | None, float, int, bool]
 _CAME = frozenset({LogKind.STABLE, LogKind.RESTORED})
 
 
 def check_points(run: Run, hull: HullStore, findings: Findings, keep: Callable[[], None]) -> int:
     """Compare every composition's row; returns how many compositions the hull has."""
-    names = ("formula", "hull_energy", "lowest_energy", "lowest_phase", "is_vertex")
+    names = ("formula", "chemical_system", "hull_energy", "lowest_energy", "lowest_phase", "is_vertex")
     rows = HullPoint.objects.filter(run=run).order_by("formula").values_list(*names)
     n_known = 0
     for some in chunked(rows.iterator(CHUNK), CHUNK):
@@ -35,12 +35,14 @@ def check_points(run: Run, hull: HullStore, findings: Findings, keep: Callable[[
 
 def _check_point(row: _Stored, hull: HullStore, findings: Findings) -> bool:
     """Whether the hull has this composition at all; adds what differs."""
-    formula, hull_energy, lowest_energy, lowest_phase, is_vertex = row
+    formula, chemical_system, hull_energy, lowest_energy, lowest_phase, is_vertex = row
     point = hull.point(Formula.parse(formula))
     where = phase_at(formula, lowest_phase)
     if point is None:
         findings.add(Kind.POINT, where, stored="there", rebuilt="no phase on record")
         return False
+    if chemical_system != point.formula.chemical_system:
+        findings.add(Kind.CHEMICAL_SYSTEM, where, stored=chemical_system, rebuilt=point.formula.chemical_system)
     if not same_energy(hull_energy, point.hull_energy):
         findings.add(Kind.HULL_ENERGY, where, stored=hull_energy, rebuilt=point.hull_energy)
     if not same_energy(lowest_energy, point.lowest_energy):

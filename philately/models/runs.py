@@ -152,6 +152,7 @@ class HullPoint(models.Model):
 
     run = models.ForeignKey(Run, models.PROTECT, db_index=False, db_constraint=False, related_name="hull_points")
     formula = models.CharField(max_length=100)
+    chemical_system = models.CharField(max_length=50)
     hull_energy = models.FloatField(null=True, help_text="eV/atom of all other compositions; none for an element")
     lowest_energy = models.FloatField(help_text="eV/atom of the lowest phase here")
     lowest_phase = models.PositiveBigIntegerField()
@@ -160,6 +161,9 @@ class HullPoint(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "formula"], name="hull_point_once")]
+        indexes = [
+            models.Index(fields=["run", "chemical_system"], name="hull_vertex_system", condition=Q(is_vertex=True)),
+        ]
 
     def __str__(self) -> str:
         return self.formula

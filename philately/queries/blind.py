@@ -18,7 +18,7 @@ from hull.store import HullStore, Position
 from hull.texts import entries_of_rows
 from philately.models import Batch, Phase, Placement, Run
 from philately.queries.among import Among
-from philately.queries.positions import subsystems
+from philately.queries.positions import systems_within
 from philately.states import CandidateState
 from validation.placing import Verdict
 
@@ -75,8 +75,7 @@ class ReleaseHull:
         """One query."""
         if run is None:
             return cls(None, {})
-        within = (subsystems(Formula.parse(formula).elements) for formula in formulas if formula)
-        systems = sorted(set[str]().union(*within))
+        systems = systems_within(Formula.parse(formula) for formula in formulas if formula)
         store = HullStore(str(run.scale_id))
         first = run.release.n_phases  # a run's first numbers are the release's, so that nobody else's phases are read
         published = Phase.objects.filter(run=run, number__lte=first, release_phase__isnull=False)

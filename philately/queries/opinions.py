@@ -10,7 +10,7 @@ from hull.store import HullStore
 from philately.models import Candidate, Opinion, Phase, Placement, Release, Run, RunAuditor
 from philately.queries.among import Among
 from philately.queries.grounds import grounds_of, vertices_of
-from philately.queries.positions import subsystems
+from philately.queries.positions import systems_within
 from philately.states import OpinionState, PhaseStatus
 from validation.auditing import Auditor, Heard
 from validation.formation import Grounds
@@ -155,7 +155,7 @@ def _hull_by(
     """The auditor's hull as far as these structures can ask: its release, and the run's finds that it knows."""
     if not any(opinion.result_id for opinion in opinions):
         return None
-    systems = set[str]().union(*(subsystems(Formula.parse(one.formula).elements) for one in structures))
+    systems = systems_within(Formula.parse(one.formula) for one in structures)
     vertices = vertices_of(release.pk)
     entries = [phase for system in systems for phase in vertices.get(system, ())] + _finds(run, release, systems)
     store = HullStore(release.scale.digest)

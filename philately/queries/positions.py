@@ -64,15 +64,14 @@ def on_hull(run: Run | None) -> QuerySet[Phase]:
 def provisional_positions(run: Run | None, waiting: Iterable[Candidate]) -> dict[int, Position]:
     """Where relaxed candidates would sit if they were placed now, by candidate; one query for all of them.
 
-    Only what is on the hull, and what shares a candidate's formula, can compete with it. Needs ``relaxation``.
+    Needs ``relaxation``.
     """
     relaxed = [
         (one.pk, Formula.parse(one.formula), one.relaxation.energy_per_atom) for one in waiting if one.relaxation
     ]
     if run is None or not relaxed:
         return {}
-    systems = set[str]().union(*(subsystems(formula.elements) for _, formula, _ in relaxed))
-    store = _store(run, systems, {str(formula) for _, formula, _ in relaxed})
+    store = _store(run, {formula for _, formula, _ in relaxed})
     return {pk: store.position(formula, energy) for pk, formula, energy in relaxed if energy is not None}
 
 
@@ -82,10 +81,25 @@ def subsystems(elements: Collection[str]) -> set[str]:
     return {"-".join(part) for n in range(1, len(ordered) + 1) for part in combinations(ordered, n)}
 
 
-def _store(run: Run, systems: set[str], formulas: set[str]) -> HullStore:
-    within = Phase.objects.filter(Among(F("chemical_system"), systems), run=run)
-    competing = with_distance(within).filter(Q(above__lte=STABLE_TOLERANCE) | Q(Among(F("formula"), formulas)))
+def systems_within(formulas: Iterable[Formula]) -> set[str]:
+    """The chemical systems of these formulas and every one within them: what competes with any of them."""
+    return set[str]().union(*(subsystems(formula.elements) for formula in formulas))
+
+
+def _store(run: Run, formulas: Collection[Formula]) -> HullStore:
+    """What positions at these formulas depend on.
+
+    The vertices of the hull; and, for the distance from all other compositions, what lies above it in the very system
+    of a formula, because that may be held up by the formula's own phases. What these hold up elsewhere is in systems
+    that have further elements.
+    """
+    vertices = HullPoint.objects.filter(Among(F("chemical_system"), systems_within(formulas)), run=run, is_vertex=True)
+    own = {formula.chemical_system for formula in formulas}
+    phases = Phase.objects.filter(Among(F("chemical_system"), own), run=run, status=PhaseStatus.ON_RECORD)
+    rows = vertices.values_list("lowest_phase", "formula", "lowest_energy").union(
+        phases.values_list("number", "formula", "energy_per_atom"), all=True
+    )
+    entries = {number: (number, formula, energy) for number, formula, energy in rows}
     store = HullStore(str(run.scale_id))
-    columns = competing.values_list("number", "formula", "energy_per_atom")
-    store.insert_arrays(entries_of_rows(columns))  # nobody asks what each of them changed
+    store.insert_arrays(entries_of_rows(entries[number] for number in sorted(entries)))  # nobody asks what each changed
     return store

@@ -106,6 +106,7 @@ TAMPERINGS = {
     "no hull energy": (lambda: _point("AuCu3").update(hull_energy=None), "AuCu3, phase 10: hull energy stored none"),
     "lowest energy": (lambda: _point("AuCu3").update(lowest_energy=F("lowest_energy") - 2e-9), "2e-09 eV/atom apart"),
     "lowest phase": (lambda: _point("AuCu3").update(lowest_phase=8), "AuCu3: lowest phase stored 8, rebuilt 10"),
+    "system": (lambda: _point("AuCu3").update(chemical_system="Au"), "10: chemical system stored Au, rebuilt Au-Cu"),
     "flag": (lambda: _point("AuCu").update(is_vertex=True), "vertex of the hull stored yes, rebuilt no"),
     "missing point": (lambda: _point("AuCu").delete(), "AuCu, phase 9: hull point stored missing"),
     "superfluous point": (lambda: _point("AuCu").update(formula="AuCu7"), "AuCu7, phase 9: hull point stored there"),
