@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from philately.domain import files
-from philately.queries.dry_runs import ROWS_A_GROUP, TABLE_SCHEMA, DryRow
+from philately.queries.dry_runs import TABLE_SCHEMA, DryRow
+
+ROWS_A_GROUP = 2000  # of which a page that shows ten rare rows reads as many groups, of a million rows
 
 
 class Table:

@@ -18,7 +18,6 @@ from philately.storage import storage
 
 FAULT = "FAILED"  # in place of a reason, where reading a structure was our fault
 PASSED = "passed"  # asks for the rows without a reason
-ROWS_A_GROUP = 5000
 PAGE_SIZE = 50
 
 TABLE_SCHEMA = pa.schema(
@@ -89,9 +88,15 @@ def dry_rows(run: DryRun, *, reason: str = "", after: int = 0) -> Iterator[DryRo
         return
     with storage().open(run.table_as) as stream:
         file = pq.ParquetFile(_source(stream))
-        for group in range(after // ROWS_A_GROUP, file.num_row_groups):
+        for group in _groups(file, after):
             rows = _all_of(file, group) if not reason else _those_with(wanted, file, group)
             yield from _from_table(rows.filter(pc.greater(rows["number"], after)))
+
+
+def _groups(file: pq.ParquetFile, after: int) -> range:
+    """From the one with the row that follows this number; all but the last have as many rows."""
+    n = file.num_row_groups
+    return range(after // file.metadata.row_group(0).num_rows, n) if n else range(0)
 
 
 def _source(stream: BinaryIO) -> Any:

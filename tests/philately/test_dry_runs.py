@@ -324,7 +324,6 @@ class TestPage:
 
     def test_groups_of_the_table_make_no_difference(self, participant, monkeypatch):
         monkeypatch.setattr("philately.domain.dry_tables.ROWS_A_GROUP", 2)
-        monkeypatch.setattr("philately.queries.dry_runs.ROWS_A_GROUP", 2)
         run = carried_out(participant)
 
         for after in range(7):
@@ -333,7 +332,6 @@ class TestPage:
     @pytest.mark.parametrize("n_rows", [1, 2, 5000])
     def test_rows_with_a_reason_are_those_of_all_rows_in_whatever_group(self, participant, monkeypatch, n_rows):
         monkeypatch.setattr("philately.domain.dry_tables.ROWS_A_GROUP", n_rows)
-        monkeypatch.setattr("philately.queries.dry_runs.ROWS_A_GROUP", n_rows)
         run = carried_out(participant)
         rows = list(queries.dry_rows(run))
 
