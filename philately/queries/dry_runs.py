@@ -32,6 +32,7 @@ TABLE_SCHEMA = pa.schema(
         ("sentence", pa.string()),
     ]
 )
+_REASON = TABLE_SCHEMA.get_field_index("reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +90,9 @@ def dry_rows(run: DryRun, *, reason: str = "", after: int = 0) -> Iterator[DryRo
     with storage().open(run.table_as) as stream:
         file = pq.ParquetFile(_source(stream))
         for group in _groups(file, after):
-            rows = _all_of(file, group) if not reason else _those_with(wanted, file, group)
-            yield from _from_table(rows.filter(pc.greater(rows["number"], after)))
+            rows = _those_with(wanted, file, group) if reason else file.read_row_group(group)
+            if rows is not None:
+                yield from _from_table(rows.filter(pc.greater(rows["number"], after)))
 
 
 def _groups(file: pq.ParquetFile, after: int) -> range:
@@ -106,18 +108,14 @@ def _source(stream: BinaryIO) -> Any:
     return pa.OSFile(path) if Path(path).is_absolute() else stream
 
 
-def _all_of(file: pq.ParquetFile, group: int) -> pa.Table:
-    return file.read_row_group(group)
-
-
-def _those_with(reason: str, file: pq.ParquetFile, group: int) -> pa.Table:
+def _those_with(reason: str, file: pq.ParquetFile, group: int) -> pa.Table | None:
     """What the file says of the group first, then one column: what is asked for may be rare, and a file has a million
-    rows."""
-    told = file.metadata.row_group(group).column(TABLE_SCHEMA.get_field_index("reason")).statistics
+    rows. None where there is none."""
+    told = file.metadata.row_group(group).column(_REASON).statistics
     if told is not None and told.has_min_max and not told.min <= reason <= told.max:
-        return TABLE_SCHEMA.empty_table()
+        return None
     is_it = pc.equal(file.read_row_group(group, columns=["reason"])["reason"], reason)
-    return _all_of(file, group).filter(is_it) if pc.any(is_it).as_py() else TABLE_SCHEMA.empty_table()
+    return file.read_row_group(group).filter(is_it) if pc.any(is_it).as_py() else None
 
 
 def _from_table(table: pa.Table) -> Iterator[DryRow]:
