@@ -27,6 +27,7 @@ from philately.domain import (
     tidying,
     twins,
     withdrawals,
+    write_ahead,
 )
 from philately.domain.auditors import are_at_it
 from philately.domain.bells import first_waiting, ring_relax
@@ -68,6 +69,7 @@ def sweep() -> None:
         declare_queues,
         *(_take_from_the_dead, _set_aside_shards, forgotten.sweep, _try_again, _set_aside_what_blocks, _close_rounds),
         *(opinions.sweep, _ring, dry_runs.sweep, resumable.sweep, tidying.tidy_when_due, tallies.swept),
+        write_ahead.keep_short,
     ):
         try:
             step()

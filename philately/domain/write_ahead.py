@@ -1,0 +1,52 @@
+"""SQLite's write-ahead log, kept short.
+
+Each page that is read is looked for in it first, through all of its length. It begins again from its start only when a
+commit finds everything written back and no reader on it, which between processes that write without a pause may never
+be: among a million rows it grew beyond 7 GB, and everything that reads took half as long again.
+"""
+
+import logging
+from pathlib import Path
+
+from django.db import connection
+
+log = logging.getLogger(__name__)
+
+LONG_BYTES = 128 * 1024 * 1024  # of 40 MB the database takes care by itself, or tries to
+_PATIENCE_MS = 500  # for readers of what is older; meanwhile nobody writes
+
+
+def keep_short() -> bool:
+    """Where the log is long, write it back to the database and cut it off; says whether it did. Where somebody reads
+    for longer, as a dump does, it is left for another time. Belongs outside of transactions."""
+    length = _length()
+    if length < LONG_BYTES:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout")
+        (usual_ms,) = cursor.fetchone()
+        cursor.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+        try:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            is_busy, _, _ = cursor.fetchone()
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {usual_ms}")
+    megabytes = round(length / 1e6)
+    if is_busy:
+        log.info("SQLite's log has %s MB and stays so long as somebody reads what is older", megabytes)
+    else:
+        log.info("SQLite's log had %s MB and begins again", megabytes)
+    return not is_busy
+
+
+def _length() -> int:
+    """Bytes; 0 where there is none."""
+    if connection.vendor != "sqlite":
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA database_list")
+        files = [file for _, name, file in cursor.fetchall() if name == "main" and file]
+    try:
+        return sum(Path(f"{file}-wal").stat().st_size for file in files)
+    except FileNotFoundError:
+        return 0
