@@ -132,7 +132,7 @@ def rows_of(run: Run) -> dict[str, list[tuple[Any, ...]]]:
         ),
         "hull": _rows(
             HullPoint.objects.filter(run=run),
-            *("formula", "hull_energy", "lowest_energy", "lowest_phase", "is_vertex"),
+            *("formula", "chemical_system", "hull_energy", "lowest_energy", "lowest_phase", "is_vertex"),
         ),
         "scores": _rows(
             ScoreEntry.objects.filter(run=run),
