@@ -403,5 +403,5 @@ class BellAdmin(LookOnly):
 class DumpAdmin(ReadOnly):
     """The newest whole one of a season is offered."""
 
-    list_display = ("id", "season", "stored_in", "begun_at", "whole_at")
+    list_display = ("id", "season", "stored_in", "begun_at", "whole_at", "took_s")
     list_select_related = ("season",)

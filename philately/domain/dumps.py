@@ -34,6 +34,9 @@ FORMAT_VERSION = 2
 _UNDER_WAY = sorted(set(CandidateState) - FINAL)  # told one by one, they are looked up in an index
 _PREFIX = ".offered-"  # of folders in DUMP_DIR, on their way to the storage
 _ABANDONED_S = 86_400.0
+_PATIENCE_S = 600.0  # for the sequencer
+_QUICK_S = 5.0  # what a dump may take and be made at once whenever all is quiet
+_REST = 20.0  # times as long as one took, where it takes longer: a twentieth of a worker and of the sequencer
 
 
 class DumpRefused(Exception):
@@ -41,18 +44,24 @@ class DumpRefused(Exception):
 
 
 def dump_season(
-    season: Season, out: Path, *, wait_s: float = 600.0, at_work: Callable[[], None] = lambda: None
+    season: Season, out: Path, *, wait_s: float = _PATIENCE_S, at_work: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
     """Write the season's official run into the folder ``out``, replacing an older dump; returns the manifest.
 
     The sequencer waits meanwhile, so that rows and hull belong together. at_work: called again and again. Raises
     DumpRefused, and OSError where there is no room; then the older one stays.
     """
+    return _dumped(season, out, wait_s, at_work)[0]
+
+
+def _dumped(season: Season, out: Path, wait_s: float, at_work: Callable[[], None]) -> tuple[dict[str, Any], float]:
+    """The manifest, and the seconds for which the sequencer waited."""
     if season.official_run is None:
         raise DumpRefused(f"the season {season} has no official run")
     if out.exists() and not (out / MANIFEST).is_file():
         raise DumpRefused(f"{out} exists and is no dump; give another folder")
     with _sequencer_lock(season, wait_s, at_work) as hold:  # which keeps two dumps out of each other's folder, too
+        begun = time.monotonic()
         fresh = out.with_name(f".{out.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
@@ -66,11 +75,12 @@ def dump_season(
             shutil.rmtree(fresh, ignore_errors=True)  # a disk that is full is not to stay so for half a dump
             raise
         _put(fresh, out)
-    return manifest
+        return manifest, time.monotonic() - begun
 
 
 def due(season: Season) -> bool:
-    """Whether what is offered for download is behind the official run, and either all is quiet or it is old."""
+    """Whether what is offered for download is behind the official run, and either all is quiet or it is old. One that
+    took long rests first, also when all is quiet: the next batch, which may come in a moment, waits for it."""
     run = season.official_run
     if run is None or run.placed_to == 0:
         return False
@@ -80,8 +90,12 @@ def due(season: Season) -> bool:
     if shows(offered, run):
         return False
     under_way = Candidate.objects.filter(season=season, state__in=_UNDER_WAY).exists()
-    young = Dump.objects.filter(pk=offered.pk, whole_at__gt=Now() - timedelta(seconds=settings.DUMP_EVERY_S))
-    return not under_way or not young.exists()
+    rest_s = settings.DUMP_EVERY_S if under_way else _rest_s(offered)
+    return not Dump.objects.filter(pk=offered.pk, whole_at__gt=Now() - timedelta(seconds=rest_s)).exists()
+
+
+def _rest_s(offered: Dump) -> float:
+    return 0.0 if offered.took_s <= _QUICK_S else min(_REST * offered.took_s, settings.DUMP_EVERY_S)
 
 
 @carries("season")
@@ -109,9 +123,9 @@ def _offer(season: Season, hold: Hold) -> Dump:
     Path(settings.DUMP_DIR).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.DUMP_DIR, prefix=_PREFIX) as folder:
         written = Path(folder) / season.slug
-        manifest = dump_season(season, written, at_work=hold.at_work)
+        manifest, took_s = _dumped(season, written, _PATIENCE_S, hold.at_work)
         try:
-            return offered_dumps.publish(season, written, manifest, hold)
+            return offered_dumps.publish(season, written, manifest, hold, took_s=took_s)
         except LockLost as lost:
             raise DumpRefused("storing took so long that another process makes this dump now") from lost
 

@@ -21,11 +21,13 @@ from philately.queries.dumps import MANIFEST, latest_dump
 _KEPT = timedelta(minutes=15)  # after a newer one took its place: the slowest download goes on for so long
 
 
-def publish(season: Season, folder: Path, manifest: dict[str, Any], hold: Hold) -> Dump:
-    """Store a dump's files and offer it from then on. Raises LockLost; nothing of it is offered then."""
+def publish(season: Season, folder: Path, manifest: dict[str, Any], hold: Hold, *, took_s: float) -> Dump:
+    """Store a dump's files and offer it from then on. took_s: to write them. Raises LockLost; nothing of it is offered
+    then."""
     _remove(Dump.objects.filter(season=season, whole_at=None))
     hold.confirm()
-    new = Dump.objects.create(season=season, stored_in=f"dumps/{season.slug}/{uuid4().hex}", manifest=manifest)
+    folder_there = f"dumps/{season.slug}/{uuid4().hex}"
+    new = Dump.objects.create(season=season, stored_in=folder_there, manifest=manifest, took_s=took_s)
     try:
         sizes = {path.name: _store(path, new, hold) for path in sorted(folder.iterdir())}
         with transaction.atomic():

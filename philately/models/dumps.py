@@ -13,6 +13,7 @@ class Dump(models.Model):
     files = models.JSONField(default=dict, help_text="bytes by name, manifest and checksums included")
     begun_at = models.DateTimeField(auto_now_add=True)
     whole_at = models.DateTimeField(null=True, help_text="none while its files are being stored")
+    took_s = models.FloatField(default=0.0, help_text="to write it, while the sequencer waited")
 
     def __str__(self) -> str:
         return f"dump {self.pk} of {self.season}"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from datetime import timedelta
 
 import duckdb
 import pandas as pd
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from ase.build import bulk
 from django.db import connection
+from django.db.models.functions import Now
 from driving import ordered_alloy, season_on
 from facts import add_candidate
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
@@ -22,7 +24,7 @@ from philately.domain.dumps import DumpRefused, due, dump_season, refresh
 from philately.domain.locks import lock
 from philately.domain.place import place_waiting
 from philately.domain.seasons import join
-from philately.models import Phase, ScoreEntry, Season
+from philately.models import Dump, Phase, ScoreEntry, Season
 from philately.queries.dumps import MANIFEST, latest_dump
 from tests.releases import write_emt_release
 
@@ -280,3 +282,25 @@ def test_while_work_goes_on_the_offered_dump_may_be_a_while_behind(placed, parti
 
     settings.DUMP_EVERY_S = 0
     assert due(_again(placed))
+
+
+def test_a_dump_that_took_long_rests_when_all_is_quiet_and_then_is_made_again(placed, participant, settings):
+    refresh(placed.pk)
+    add_candidate(participant, ordered_alloy("Ni", "Pt", lattice_ang=3.7), -0.08)
+    place_waiting(placed.pk)
+    offered = Dump.objects.filter(season=placed)
+    assert 0 < offered.get().took_s < 5
+    assert due(_again(placed))
+
+    offered.update(took_s=45.0)
+    assert not due(_again(placed))
+    assert not refresh(placed.pk)
+
+    offered.update(whole_at=Now() - timedelta(seconds=890))
+    assert not due(_again(placed))
+    offered.update(whole_at=Now() - timedelta(seconds=910))
+    assert due(_again(placed))
+
+    offered.update(whole_at=Now() - timedelta(seconds=60), took_s=9999.0)
+    settings.DUMP_EVERY_S = 59  # as while work goes on, and no longer
+    assert refresh(placed.pk)
