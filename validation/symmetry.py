@@ -149,7 +149,10 @@ def _operation(text: str, number: int) -> gemmi.Op:
 
 
 def _closed_group(operations: list[gemmi.Op]) -> gemmi.GroupOps:
-    """The operations as a group; Rejected where two of them, one after the other, give one that is not listed."""
+    """The operations as a group; Rejected where two of them, one after the other, give one that is not listed.
+
+    gemmi takes one operation for each rotation, and the translations without one: what else is listed it passes over.
+    """
     distinct = {operation.wrap().triplet() for operation in operations}
     group = gemmi.GroupOps([gemmi.Op(triplet) for triplet in sorted(distinct)])
     try:
@@ -160,6 +163,12 @@ def _closed_group(operations: list[gemmi.Op]) -> gemmi.GroupOps:
     if complete != len(distinct):
         expected = f"their products make {complete}" if complete > 0 else "their products never end"
         detail = f"the {len(distinct)} symmetry operations listed are not a space group: {expected}."
+        raise Rejected(Reason.BAD_SYMMETRY, detail)
+    if strays := distinct - _triplets(group):
+        detail = (
+            f"the {len(distinct)} symmetry operations listed are not a space group: "
+            f"{min(strays)!r} does not go with the others."
+        )
         raise Rejected(Reason.BAD_SYMMETRY, detail)
     return group
 

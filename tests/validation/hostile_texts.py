@@ -188,6 +188,11 @@ def _kinds_of_symmetry() -> list[Kind]:
         stated("operation that shears", f"{_OPERATIONS}x,y,z\n2x,y,z", "symmetry operation 2"),
         stated("operations without end", f"{_OPERATIONS}x,y,z\nx+y,y,z", "their products"),
         stated("operations left out", f"{_OPERATIONS}x,y,z\ny,z,x", "their products make 3"),
+        stated(
+            "as many operations as there should be",
+            f"{_OPERATIONS}x,y,z\nx+1/2,y+1/2,z+1/2\n-x,-y,-z\n-x+1/3,-y,-z",
+            "does not go with the others",
+        ),
         Kind(
             name="20,000 operations",
             make=lambda: cif_text(extra=_OPERATIONS + "x,y,z\n" * 20_000).encode(),
