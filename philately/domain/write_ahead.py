@@ -2,7 +2,7 @@
 
 Each page that is read is looked for in it first, through all of its length. It begins again from its start only when a
 commit finds everything written back and no reader on it, which between processes that write without a pause may never
-be: among a million rows it grew beyond 7 GB, and everything that reads took half as long again.
+be: while a million rows came in it grew beyond 7 GB, twice the database (docs/adr/0024-sqlite-log-cut-off.md).
 """
 
 import logging
@@ -13,12 +13,12 @@ from django.db import connection
 log = logging.getLogger(__name__)
 
 LONG_BYTES = 128 * 1024 * 1024  # of 40 MB the database takes care by itself, or tries to
-_PATIENCE_MS = 500  # for readers of what is older; meanwhile nobody writes
+_PATIENCE_MS = 500  # for whoever writes, and for readers of what is older; meanwhile nobody else writes
 
 
 def keep_short() -> bool:
     """Where the log is long, write it back to the database and cut it off; says whether it did. Where somebody reads
-    for longer, as a dump does, it is left for another time. Belongs outside of transactions."""
+    or writes for longer, as a dump does, it is left for another time. Belongs outside of transactions."""
     length = _length()
     if length < LONG_BYTES:
         return False
@@ -33,7 +33,7 @@ def keep_short() -> bool:
             cursor.execute(f"PRAGMA busy_timeout = {usual_ms}")
     megabytes = round(length / 1e6)
     if is_busy:
-        log.info("SQLite's log has %s MB and stays so long as somebody reads what is older", megabytes)
+        log.info("SQLite's log has %s MB and stays so long as somebody reads what is older, or writes on", megabytes)
     else:
         log.info("SQLite's log had %s MB and begins again", megabytes)
     return not is_busy
