@@ -49,7 +49,7 @@ def fill(count: int, folder: Path, *, slug: str = "benchmark", all_placed: bool 
     with transaction.atomic():
         plan = Plan(made, season, _batches(season, count), all_placed=all_placed, seed=seed)
         plan.write()
-    _renew_statistics()
+    renew_statistics()
     states = {str(state): n for state, n in sorted(Counter(plan.states).items())}
     return Filled(season, plan.batches[0], organiser, states)
 
@@ -93,7 +93,7 @@ def _batch(member: Membership, number: int, size: int) -> Batch:
     )
 
 
-def _renew_statistics() -> None:
+def renew_statistics() -> None:
     """As the server does by itself within minutes."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "PRAGMA optimize = 0x10002")

@@ -18,7 +18,7 @@ from benchmark.seasons import Made
 from hull.arrays import EntryArrays
 from hull.entries import SYMBOLS
 from hull.store import HullStore
-from philately.domain import bulk
+from philately.domain import bulk, outcomes
 from philately.domain.runs import hull_of
 from philately.models import (
     Batch,
@@ -77,10 +77,6 @@ _PLACEMENT = (
         "log_position",
         "placed_at",
     ),
-)
-_POINT = (
-    *("run", "formula", "chemical_system", "hull_energy", "lowest_energy", "lowest_phase", "is_vertex"),
-    "log_position",
 )
 _LOG = ("run", "position", "kind", "phase", "candidate", "written_at")
 _SCORE = (
@@ -299,17 +295,8 @@ class Plan:
         HullPoint.objects.filter(run=self.run).delete()
         points = hull.points()
         while some := list(islice(points, _CHUNK)):
-            bulk.insert(
-                HullPoint,
-                _POINT,
-                [
-                    (
-                        *(self.run.pk, str(one.formula), one.formula.chemical_system, one.hull_energy),
-                        *(one.lowest_energy, one.lowest_entry, one.is_vertex, position),
-                    )
-                    for one in some
-                ],
-            )
+            rows = [outcomes.point_row(self.run, str(one.formula), one, position) for one in some]
+            bulk.insert(HullPoint, outcomes.POINT, rows)
 
 
 _PLACES = np.random.default_rng(1).random(2000).astype("<f8")

@@ -28,6 +28,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 
+from benchmark.filled import renew_statistics  # noqa: E402
 from benchmark.season_crystals import archive, elements_release, texts, usual_elements  # noqa: E402
 from benchmark.season_rows import add_rows  # noqa: E402
 from hull.reference import Release, write_release  # noqa: E402
@@ -165,8 +166,7 @@ def _filled(member: Membership, wanted: int, *, seed: int) -> float:
         time.sleep(0.2)
     placed_s = time.perf_counter() - started
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("VACUUM ANALYZE")  # the server does by itself, in the minutes that follow so many rows
+        renew_statistics()
     while dumps.due(Season.objects.select_related("official_run").get(pk=member.season_id)):
         time.sleep(0.5)  # the dump holds the sequencer up; while an upload is under way none is made
     return missing / placed_s

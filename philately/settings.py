@@ -252,9 +252,7 @@ FORGOTTEN_AFTER_S = env.float("FORGOTTEN_AFTER_S", 600.0)  # then the sweeper me
 SILENT_AFTER_S = env.float("SILENT_AFTER_S", 600.0)  # then the log says that nobody answers a bell
 RETRY_AFTER_S = env.float("RETRY_AFTER_S", 10.0)  # a failed step is tried again after this, twice as long each time
 MAX_ATTEMPTS = 3
-DUMP_EVERY_S = env.float(
-    "DUMP_EVERY_S", 3600.0
-)  # while work goes on; when all is quiet the dump is made at once, or a while after one that took long
+DUMP_EVERY_S = env.float("DUMP_EVERY_S", 3600.0)  # while work goes on; when all is quiet at once, or after a rest
 HULL_SNAPSHOT_EVERY = env.int("HULL_SNAPSHOT_EVERY", 50_000)  # phases and log entries
 HULL_AUDIT_EVERY_S = env.float("HULL_AUDIT_EVERY_S", 86_400.0)  # of an official run that has moved since
 PLACE_CHUNK = env.int("PLACE_CHUNK", 5000)

@@ -160,15 +160,15 @@ def _closed_group(operations: list[gemmi.Op]) -> gemmi.GroupOps:
         complete = len(group.sym_ops) * len(group.cen_ops)
     except RuntimeError:  # gemmi's word for a group that never closes
         complete = -1
-    if complete != len(distinct):
-        expected = f"their products make {complete}" if complete > 0 else "their products never end"
-        detail = f"the {len(distinct)} symmetry operations listed are not a space group: {expected}."
-        raise Rejected(Reason.BAD_SYMMETRY, detail)
-    if strays := distinct - _triplets(group):
-        detail = (
-            f"the {len(distinct)} symmetry operations listed are not a space group: "
-            f"{min(strays)!r} does not go with the others."
-        )
+    wrong = None
+    if complete < 0:
+        wrong = "their products never end"
+    elif complete != len(distinct):
+        wrong = f"their products make {complete}"
+    elif strays := distinct - _triplets(group):
+        wrong = f"{min(strays)!r} does not go with the others"
+    if wrong:
+        detail = f"the {len(distinct)} symmetry operations listed are not a space group: {wrong}."
         raise Rejected(Reason.BAD_SYMMETRY, detail)
     return group
 

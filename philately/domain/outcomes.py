@@ -33,7 +33,7 @@ _PLACEMENT = (
     *("log_position", "placed_at"),
 )
 _NOTHING = "[]"
-_POINT = (
+POINT = (
     *("run", "formula", "chemical_system", "hull_energy", "lowest_energy", "lowest_phase", "is_vertex"),
     "log_position",
 )
@@ -63,13 +63,14 @@ def write(run: Run, placed: Sequence[Placed]) -> None:
 def write_hull_points(run: Run, moved: Iterable[positions.HullPoint]) -> None:
     """The last state of every composition whose hull moved."""
     last = {text_of(point.formula): point for point in moved}
-    rows = [_point_row(run, formula, point) for formula, point in sorted(last.items())]
-    bulk.upsert(HullPoint, _POINT, rows, unique=("run", "formula"))
+    rows = [point_row(run, formula, point, run.log_position) for formula, point in sorted(last.items())]
+    bulk.upsert(HullPoint, POINT, rows, unique=("run", "formula"))
 
 
-def _point_row(run: Run, formula: str, point: positions.HullPoint) -> bulk.Row:
+def point_row(run: Run, formula: str, point: positions.HullPoint, log_position: int) -> bulk.Row:
+    """The fields POINT. formula: the point's, as text."""
     state = (point.hull_energy, point.lowest_energy, point.lowest_entry, point.is_vertex)
-    return run.pk, formula, point.formula.chemical_system, *state, run.log_position
+    return run.pk, formula, point.formula.chemical_system, *state, log_position
 
 
 def _keys_of_phases(run: Run, placed: Iterable[Placed]) -> tuple[dict[int, int], set[int]]:

@@ -43,10 +43,8 @@ def _length() -> int:
     """Bytes; 0 where there is none."""
     if connection.vendor != "sqlite":
         return 0
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA database_list")
-        files = [file for _, name, file in cursor.fetchall() if name == "main" and file]
+    file = Path(connection.settings_dict["NAME"]).resolve()  # the log is beside the file that a link leads to
     try:
-        return sum(Path(f"{file}-wal").stat().st_size for file in files)
+        return file.with_name(f"{file.name}-wal").stat().st_size
     except FileNotFoundError:
         return 0

@@ -101,5 +101,5 @@ def _store(run: Run, formulas: Collection[Formula]) -> HullStore:
     )
     entries = {number: (number, formula, energy) for number, formula, energy in rows}
     store = HullStore(str(run.scale_id))
-    store.insert_arrays(entries_of_rows(entries[number] for number in sorted(entries)))  # nobody asks what each changed
+    store.insert_arrays(entries_of_rows(sorted(entries.values())))  # nobody asks what each of them changed
     return store
