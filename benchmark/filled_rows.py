@@ -7,7 +7,6 @@ import json
 import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -228,7 +227,8 @@ class Plan:
         self._write_duplicates(first_key)
         self._write_log(found.events, first_key, first_number)
         self._write_scores(verdicts, first_key)
-        self._write_points(hull, len(found.events))
+        self.run.log_position = len(found.events)
+        self._write_points(hull)
         waiting = np.flatnonzero(np.isin(self.states, [state.value for state in _WAYS]))
         placed_to = int(waiting[0]) if len(waiting) else len(self.states)
         now = {"log_position": len(found.events), "next_phase_number": first_number + len(unique)}
@@ -291,11 +291,9 @@ class Plan:
             *(self._first + row, reason is PointsFor.STABLE, 0, _moment()),
         )
 
-    def _write_points(self, hull: HullStore, position: int) -> None:
+    def _write_points(self, hull: HullStore) -> None:
         HullPoint.objects.filter(run=self.run).delete()
-        points = hull.points()
-        while some := list(islice(points, _CHUNK)):
-            rows = [outcomes.point_row(self.run, str(one.formula), one, position) for one in some]
+        for rows in _in_chunks(outcomes.point_rows(self.run, hull.point_arrays())):
             bulk.insert(HullPoint, outcomes.POINT, rows)
 
 

@@ -23,6 +23,7 @@ def compile_kernels() -> None:
     store.withdraw(3)
     store.point(Formula.parse("HeLi"))
     sum(1 for _ in store.points())
+    store.point_arrays()
     store.stable_entries()
     store.entry_position(4)
     store.entry_positions(np.arange(4, 6))

@@ -60,6 +60,22 @@ class Positions:
     part_fractions: NDArray[np.float64]  # (sum of n_parts,), of the atoms
 
 
+@dataclass(frozen=True, slots=True)
+class PointArrays:
+    """The states of n compositions, as HullPoint has them, in no order. gone: formulas of which no entry is left."""
+
+    formulas: list[str]  # as ``str(Formula)`` has them
+    chemical_systems: list[str]
+    hull_energies: NDArray[np.float64]  # (n,), eV/atom; nan for an element or a missing reference
+    lowest_energies: NDArray[np.float64]  # (n,), eV/atom
+    lowest_entries: NDArray[np.int64]  # (n,)
+    is_vertex: NDArray[np.bool_]  # (n,)
+    gone: list[str]
+
+    def __len__(self) -> int:
+        return len(self.formulas)
+
+
 EVENT_ARRAY = np.dtype(
     [
         ("step", np.int64),  # number of the entry in the batch that caused it

@@ -86,6 +86,14 @@ def formulas_of(keys: Words, amounts: Words, wide: Words) -> list[Formula]:
     return formulas
 
 
+def numbers_and_amounts_of(keys: Words, amounts: Words, wide: Words) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Atomic numbers and amounts back, shapes (n, 9), zeros at the end of a row. wide: the amounts that do not fit."""
+    numbers, counts = _unpacked(keys).T.astype(np.uint8), _unpacked(np.maximum(amounts, 0)).T.astype(np.int32)
+    rows = np.flatnonzero(amounts < 0)
+    counts[rows] = wide[-1 - amounts[rows]]
+    return numbers, counts
+
+
 def formula_of(key: int, amounts: int, wide: Words) -> Formula:
     """A formula back. wide: the amounts that do not fit."""
     if amounts < 0:

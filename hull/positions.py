@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hull.entries import Formula
+from hull.moved import Moved
 
 STABLE_TOLERANCE = 1e-8  # eV/atom: stable := e_above_hull <= this
 
@@ -52,7 +53,7 @@ class Insertion:
 
     on_arrival: Position
     events: tuple[Event, ...]
-    moved: tuple[Formula, ...]  # compositions whose HullPoint changed, the entry's own included
+    moved: Moved  # compositions whose HullPoint changed, the entry's own included
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +61,4 @@ class Withdrawal:
     """What one withdrawal did. A withdrawn entry that was stable is itself among the dethroned, by itself."""
 
     events: tuple[Event, ...]
-    moved: tuple[Formula, ...]  # compositions whose HullPoint changed or that are gone (``point`` is None)
+    moved: Moved  # compositions whose HullPoint changed or that are gone (``point`` is None)

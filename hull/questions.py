@@ -8,8 +8,8 @@ from math import inf, isnan
 import numpy as np
 from numpy.typing import NDArray
 
-from hull import packing, queries
-from hull.arrays import Distances, EntryArrays, Positions
+from hull import packing, queries, texts
+from hull.arrays import Distances, EntryArrays, PointArrays, Positions
 from hull.entries import (
     ATOMIC_NUMBER,
     SYMBOLS,
@@ -40,12 +40,14 @@ from hull.memory import (
     Memory,
     empty_memory,
 )
+from hull.moved import Moved
 from hull.positions import HullPoint, Position
 from hull.room import fitted
 from hull.simplex import Stalled
 
 FRACTION_TOLERANCE = 1e-10  # fraction of the atoms below which a phase is no part of a mixture
 
+_NOWHERE = np.empty(0, np.int32)
 _QUESTION = -1  # amounts of a formula that is only asked for: row 0 of `wide`
 
 
@@ -171,6 +173,29 @@ class Questions:
         for composition in sorted(formulas, key=lambda one: formulas[one].amounts):
             yield self._point(composition, formulas[composition])
 
+    def point_arrays(self, moved: Iterable[Moved] | None = None) -> PointArrays:
+        """The states of the compositions that moved in any of these changes of this store, or of all that have entries:
+        many times as fast as ``points``."""
+        halves, floats = self._memory.pool.view(np.int32), self._memory.pool.view(np.float64)
+        gone = np.empty(0, np.int64)
+        if moved is None:
+            places = np.empty(self._memory.counters[N_COMPOSITIONS], np.int64)
+            queries.compositions_of(self._address, places)
+        else:
+            places = np.unique(np.concatenate([_NOWHERE, *(some.places for some in moved)])).astype(np.int64)
+            has_entry = floats[places + ENERGY] < inf
+            places, gone = places[has_entry], places[~has_entry]
+        numbers, amounts = self._numbers_and_amounts(places)
+        return PointArrays(
+            formulas=texts.formulas_of(numbers, amounts),
+            chemical_systems=texts.chemical_systems_of(numbers),
+            hull_energies=floats[places + HULL],
+            lowest_energies=floats[places + ENERGY],
+            lowest_entries=self._ids(halves[2 * places + LOWEST]),
+            is_vertex=halves[2 * places + FLAGS] & VERTEX != 0,
+            gone=texts.formulas_of(*self._numbers_and_amounts(gone)),
+        )
+
     def stable_entries(self, elements: Iterable[str] | None = None) -> list[int]:
         """Ids of the entries on the hull, ascending: the lowest polymorph by (energy, entry id) of every vertex.
 
@@ -219,6 +244,12 @@ class Questions:
     def _ids(self, rows: NDArray[np.int32]) -> NDArray[np.int64]:
         ids: NDArray[np.int64] = self._memory.entries[rows.astype(np.int64) * ENTRY_WORDS + ENTRY_ID]
         return ids
+
+    def _numbers_and_amounts(self, compositions: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Shapes (n, 9)."""
+        pool = self._memory.pool
+        keys = pool[pool.view(np.int32)[2 * compositions + SYSTEM] + KEY]
+        return packing.numbers_and_amounts_of(keys, pool[compositions + AMOUNTS], self._memory.wide)
 
     def _formulas(self, compositions: NDArray[np.int64]) -> list[Formula]:
         pool = self._memory.pool

@@ -33,6 +33,7 @@ from hull.memory import (
     N_STALLED,
     Memory,
 )
+from hull.moved import NOTHING_MOVED, Moved
 from hull.positions import STABLE_TOLERANCE, Event, EventKind, HullPoint, Insertion, Position, Withdrawal
 from hull.questions import Questions
 from hull.room import COLUMNS, ENOUGH, EVENTS, MOVED_LIST, OWNERS, SOME, WORK, grown
@@ -46,6 +47,7 @@ __all__ = [
     "HullPoint",
     "HullStore",
     "Insertion",
+    "Moved",
     "Position",
     "Withdrawal",
 ]
@@ -112,7 +114,6 @@ class HullStore(Questions):
         found = np.empty(len(events), EVENT_ARRAY)
         found["step"], found["kind"], found["entry_id"] = events[:, 2], events[:, 0], self._ids(events[:, 1])
         moved = self._take_moved()
-        self._settle()
         return ArraysInsertion(arrivals[:, 0], arrivals[:, 1], np.sort(found), len(moved))
 
     def lower(self, entry_id: int, energy_per_atom: float) -> Insertion:
@@ -128,9 +129,9 @@ class HullStore(Questions):
         formula = self._formula(self._composition(row))
         on_arrival = self.position(formula, energy)
         if energy == old:
-            return Insertion(on_arrival, (), ())
+            return Insertion(on_arrival, (), NOTHING_MOVED)
         self._insert_one(entry_id, formula, energy, lowered=row)
-        return Insertion(on_arrival, self._take_events(entry_id, EventKind.STABLE), self._moved_formulas())
+        return Insertion(on_arrival, self._take_events(entry_id, EventKind.STABLE), self._take_moved())
 
     def withdraw(self, entry_id: int) -> Withdrawal:
         """Take an entry out again. Where the last reference of an element goes, its chemistry is undefined again.
@@ -141,12 +142,12 @@ class HullStore(Questions):
         row = self._known_row(entry_id)
         self._make_room_to_withdraw(row)
         withdrawal.withdraw(self._address, row)
-        return Withdrawal(self._take_events(entry_id, EventKind.RESTORED), self._moved_formulas())
+        return Withdrawal(self._take_events(entry_id, EventKind.RESTORED), self._take_moved())
 
     def _insert(self, entry: Entry) -> Insertion:
         on_arrival = self.position(entry.formula, entry.energy_per_atom)
         self._insert_one(entry.entry_id, entry.formula, entry.energy_per_atom)
-        return Insertion(on_arrival, self._take_events(entry.entry_id, EventKind.STABLE), self._moved_formulas())
+        return Insertion(on_arrival, self._take_events(entry.entry_id, EventKind.STABLE), self._take_moved())
 
     def _insert_one(self, entry_id: int, formula: Formula, energy: float, *, lowered: int = 0) -> None:
         one = self._one
@@ -212,28 +213,18 @@ class HullStore(Questions):
             *(Event(EventKind.DETHRONED, entry, by) for entry in left),
         )
 
-    def _take_moved(self) -> NDArray[np.int64]:
-        """The compositions whose points are other than before."""
-        moved = self._memory.moved[: self._counters[N_MOVED]].astype(np.int64)
+    def _take_moved(self) -> Moved:
+        """The compositions whose points are other than before, of a change that came to its end."""
+        count = self._counters[N_MOVED]
+        moved = self._memory.moved[:count].copy()
         self._counters[N_MOVED] = 0
-        self._memory.pool.view(np.int32)[2 * moved + FLAGS] &= ~MOVED
-        return moved
-
-    def _moved_formulas(self) -> tuple[Formula, ...]:
-        if self._counters[N_MOVED] > _MANY:
-            formulas = self._formulas(self._take_moved())
+        if count > _MANY:
+            self._memory.pool.view(np.int32)[2 * moved.astype(np.int64) + FLAGS] &= ~MOVED
         else:
-            formulas = [self._formula(composition) for composition in self._few_moved()]
+            for composition in moved.tolist():
+                self._pool_h[2 * composition + FLAGS] &= ~MOVED
         self._settle()
-        return tuple(formulas if len(formulas) < 2 else packing.in_order(formulas))
-
-    def _few_moved(self) -> list[int]:
-        """As `_take_moved`, one by one."""
-        moved: list[int] = self._memory.moved[: self._counters[N_MOVED]].tolist()
-        self._counters[N_MOVED] = 0
-        for composition in moved:
-            self._pool_h[2 * composition + FLAGS] &= ~MOVED
-        return moved
+        return Moved(moved, self._formulas)
 
     def _settle(self) -> None:
         """Raises Stalled if a programme did not come to an end: this store is to be built anew then."""

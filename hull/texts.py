@@ -1,8 +1,10 @@
-"""Many formulas read at once, from the text in which rows hold them: one by one they cost more than their hull."""
+"""Many formulas read or written at once, as the text in which rows hold them: one by one they cost more than their
+hull."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,11 +12,12 @@ from numpy.typing import NDArray
 
 from hull.arrays import EntryArrays
 from hull.compiled import inner, kernel
-from hull.entries import MAX_ELEMENTS, SYMBOLS, Formula
+from hull.entries import MAX_AMOUNT, MAX_ELEMENTS, SYMBOLS, Formula
 
 _LETTERS = 27  # of the alphabet, and none
 _MAX_DIGITS = 9  # of an amount, as Formula.parse has it
-_END, _A, _Z, _a, _z, _0, _9 = (ord(sign) for sign in "\nAZaz09")
+_END, _A, _Z, _a, _z, _0, _9, _HYPHEN = (ord(sign) for sign in "\nAZaz09-")
+_LONGEST = MAX_ELEMENTS * (2 + len(str(MAX_AMOUNT))) + 1  # of a formula's text, and its end
 
 
 def entries_of(entry_ids: NDArray[np.int64], formulas: Sequence[str], energies: NDArray[np.float64]) -> EntryArrays:
@@ -40,6 +43,35 @@ def entries_of_rows(rows: Iterable[tuple[int, str, float]]) -> EntryArrays:
     return entries_of(np.array(ids, np.int64), formulas, np.array(energies, np.float64))
 
 
+def formulas_of(numbers: NDArray[np.uint8], amounts: NDArray[np.int32]) -> list[str]:
+    """What ``str(Formula)`` writes for each row of atomic numbers and reduced amounts, shapes (n, 9), as EntryArrays
+    has them."""
+    return _written(numbers, np.ascontiguousarray(amounts, np.int32))
+
+
+def chemical_systems_of(numbers: NDArray[np.uint8]) -> list[str]:
+    """The same as ``Formula.chemical_system`` has it."""
+    return _written(numbers, np.zeros(numbers.shape, np.int32))
+
+
+def _written(numbers: NDArray[np.uint8], amounts: NDArray[np.int32]) -> list[str]:
+    """amounts: all zero for chemical systems."""
+    ranks, letters = _alphabet()
+    text = np.empty(len(numbers) * _LONGEST, np.uint8)
+    order = np.empty(MAX_ELEMENTS, np.int64)
+    length = _write(np.ascontiguousarray(numbers, np.uint8), amounts, ranks, letters, order, text)
+    return text[:length].tobytes().decode("ascii").split("\n")[:-1]
+
+
+@cache
+def _alphabet() -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """By atomic number: the symbol's place among the symbols in alphabetical order, and its letters, 0 for none."""
+    letters = np.zeros((len(SYMBOLS) + 1, 2), np.uint8)
+    for number, symbol in enumerate(SYMBOLS, start=1):
+        letters[number, : len(symbol)] = list(symbol.encode())
+    return np.argsort(np.argsort(["", *SYMBOLS])), letters
+
+
 def _refuse_first(formulas: Sequence[str]) -> NoReturn:
     for formula in formulas:
         Formula.parse(formula)
@@ -53,6 +85,56 @@ def _atomic_numbers() -> NDArray[np.uint8]:
         second = ord(symbol[1]) - _a + 1 if len(symbol) > 1 else 0
         table[(ord(symbol[0]) - _A) * _LETTERS + second] = number
     return table
+
+
+@kernel
+def _write(numbers: Any, amounts: Any, ranks: Any, letters: Any, order: Any, text: Any) -> Any:
+    """Each row of the text ends in a line feed. A row without amounts gets hyphens between its symbols. Returns how
+    long the text is. order: scratch, (9,). text: with room for the longest."""
+    length = 0
+    for row in range(numbers.shape[0]):
+        d = _put_in_order(numbers[row], ranks, order)
+        for i in range(d):
+            number, amount = numbers[row, order[i]], amounts[row, order[i]]
+            if amount == 0 and i > 0:
+                text[length] = _HYPHEN
+                length += 1
+            for letter in range(2):
+                if letters[number, letter] != 0:
+                    text[length] = letters[number, letter]
+                    length += 1
+            if amount > 1:
+                length = _write_amount(text, length, amount)
+        text[length] = _END
+        length += 1
+    return length
+
+
+@inner
+def _put_in_order(numbers: Any, ranks: Any, order: Any) -> Any:
+    """Places of the elements by rank; says how many there are."""
+    d = 0
+    while d < MAX_ELEMENTS and numbers[d] != 0:
+        i = d
+        while i > 0 and ranks[numbers[order[i - 1]]] > ranks[numbers[d]]:
+            order[i] = order[i - 1]
+            i -= 1
+        order[i] = d
+        d += 1
+    return d
+
+
+@inner
+def _write_amount(text: Any, length: Any, amount: Any) -> Any:
+    """Returns where it ends."""
+    power = 1
+    while 10 * power <= amount:
+        power *= 10
+    while power > 0:
+        text[length] = _0 + amount // power % 10
+        length += 1
+        power //= 10
+    return length
 
 
 @kernel

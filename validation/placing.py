@@ -11,8 +11,9 @@ from functools import partial
 
 from hull.arrays import EntryArrays
 from hull.entries import Entry, Formula
+from hull.moved import NOTHING_MOVED, Moved
 from hull.reference import Coverage, Release
-from hull.store import EventKind, HullPoint, HullStore, Insertion, Position
+from hull.store import EventKind, HullStore, Insertion, Position
 from validation.auditing import Auditor, objection_to
 from validation.formation import Grounds
 from validation.matching import KnownPhase, Match, first_match
@@ -113,7 +114,7 @@ class Fold:
             formation,
             insertion.on_arrival,
             log=(LogItem(Change.ACCEPTED, phase.number, None), *self._log(insertion)),
-            points=self._moved(insertion),
+            moved=insertion.moved,
         )
 
     def award(self, arrival: Arrival, outcome: Outcome) -> tuple[Award, ...]:
@@ -177,7 +178,7 @@ class Fold:
             reason=Reason.DUPLICATE,
             sentence=sentence,
             log=(LogItem(Change.REFINED, phase.number, None), *self._log(insertion)),
-            points=self._moved(insertion),
+            moved=insertion.moved,
         )
 
     def _undefined(self, arrival: Arrival, position: Position) -> Outcome:
@@ -254,7 +255,7 @@ class Fold:
             formation,
             insertion.on_arrival,
             log=self._log(insertion),
-            points=self._moved(insertion),
+            moved=insertion.moved,
         )
 
     def _class(self, position: Position) -> Verdict:
@@ -308,10 +309,6 @@ class Fold:
                 self.memory.systems.add(Formula.parse(find.formula).chemical_system)
         return awards
 
-    def _moved(self, insertion: Insertion) -> tuple[HullPoint, ...]:
-        points = (self.hull.point(formula) for formula in insertion.moved)
-        return tuple(point for point in points if point is not None)
-
     def _new_phase(self, arrival: Arrival, *, in_hull: bool) -> KeptPhase:
         find = Find(arrival.member, arrival.candidate, self.next_number, text_of(arrival.formula))
         phase = KeptPhase(
@@ -331,10 +328,10 @@ class Fold:
         reason: Reason | None = None,
         sentence: str = "",
         log: tuple[LogItem, ...] = (),
-        points: tuple[HullPoint, ...] = (),
+        moved: Moved = NOTHING_MOVED,
     ) -> Outcome:
         novel = None
         if self.grounds.coverage is Coverage.FULL:
             novel = phase is None or phase.find is not None
         number = None if phase is None else phase.number
-        return Outcome(verdict, number, formation, position, novel, reason, sentence, log, points)
+        return Outcome(verdict, number, formation, position, novel, reason, sentence, log, moved)

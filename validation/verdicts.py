@@ -8,7 +8,8 @@ from enum import StrEnum
 from functools import lru_cache
 
 from hull.entries import Formula
-from hull.store import HullPoint, Position
+from hull.moved import NOTHING_MOVED, Moved
+from hull.store import Position
 from validation.auditing import Heard
 from validation.crystal import Crystal
 from validation.rules import Reason
@@ -82,5 +83,5 @@ class Outcome:
     reason: Reason | None = None
     sentence: str = ""
     log: tuple[LogItem, ...] = ()
-    points: tuple[HullPoint, ...] = ()  # the compositions whose hull moved
+    moved: Moved = NOTHING_MOVED  # the compositions whose hull moved
     awards: tuple[Award, ...] = ()

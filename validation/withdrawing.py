@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hull.entries import Entry, Formula
+from hull.moved import NOTHING_MOVED, Moved
 from hull.store import Event, EventKind, HullStore
 from validation.rules import Rules
 from validation.scoring import Award, Find, Ledger, PointsFor
@@ -76,19 +77,19 @@ def remains_of(
 
 def change_hull(
     hull: HullStore, number: int, formula: Formula, before: float | None, remains: Remains | None
-) -> tuple[tuple[LogItem, ...], tuple[Formula, ...]]:
+) -> tuple[tuple[LogItem, ...], Moved]:
     """Give an entry its new energy, or take it out, as one change: what came and left by it, and the compositions whose
     points moved or are gone. before: eV/atom; None where it was not in the hull."""
     after = remains.lowest.energy_per_atom if remains is not None and remains.in_hull else None
     if before == after or before is None:
-        return (), ()
+        return (), NOTHING_MOVED
     change = hull.withdraw(number)
-    events, moved = list(change.events), set(change.moved)
+    events, moved = list(change.events), change.moved
     if after is not None:
         again = hull.insert(Entry(number, formula, after))
         events += again.events
-        moved |= set(again.moved)
-    return tuple(_net(hull, number, events)), tuple(sorted(moved))
+        moved |= again.moved
+    return tuple(_net(hull, number, events)), moved
 
 
 def _net(hull: HullStore, by: int, events: Iterable[Event]) -> list[LogItem]:

@@ -1,14 +1,12 @@
 """What changes a run beside its arrivals: log, points and hull after a withdrawal, a decision or a round's close."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from django.db.models import Max
 
 from hull.entries import Formula
-from hull.store import HullStore
 from philately.domain.locks import LockLost
-from philately.domain.outcomes import write_hull_points
-from philately.models import Decision, HullPoint, LogEntry, Phase, Round, Run, ScoreEntry, Withdrawal
+from philately.models import Decision, LogEntry, Phase, Round, Run, ScoreEntry, Withdrawal
 from philately.queries import clock
 from validation.memory import Memory
 from validation.scoring import PUTS_ON_HULL, Award
@@ -72,10 +70,3 @@ def write_awards(run: Run, awards: Iterable[Award], memory: Memory, *, round: Ro
     )
     opened = (Formula.parse(award.formula) for award in awards if award.reason in PUTS_ON_HULL)
     memory.systems |= {formula.chemical_system for formula in opened}
-
-
-def write_hull(run: Run, hull: HullStore, moved: Sequence[Formula]) -> None:
-    points = {formula: hull.point(formula) for formula in moved}
-    write_hull_points(run, (point for point in points.values() if point is not None))
-    gone = [str(formula) for formula, point in points.items() if point is None]
-    HullPoint.objects.filter(run=run, formula__in=gone).delete()

@@ -18,7 +18,7 @@ from philately.domain.amendments import write_awards, write_log
 from philately.domain.arrivals import next_arrivals
 from philately.domain.audit_log import About, Deed, record
 from philately.domain.organisers import DeedRefused, refuse_frozen, refuse_strangers, refuse_without_reason
-from philately.domain.outcomes import write_hull_points
+from philately.domain.outcomes import write_hull
 from philately.domain.recall import finds_and_ledger, kept_phase, relaxed_crystal
 from philately.models import Candidate, Decision, Phase, Placement, Run, Season, User
 from philately.states import PhaseStatus
@@ -111,7 +111,7 @@ def _admit(run: Run, fold: Fold, decision: Decision, placement: Placement, phase
     awards = fold.award(arrival, outcome)
     write_log(run, outcome.log, decision)
     write_awards(run, awards, fold.memory)
-    write_hull_points(run, outcome.points)
+    write_hull(run, fold.hull, [outcome.moved])
 
 
 def _rewrite(phase: Phase, placement: Placement, outcome: Outcome) -> None:

@@ -3,12 +3,16 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
+import numpy as np
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Coalesce, Now
 
-from hull import positions
+from hull.arrays import PointArrays
+from hull.moved import Moved
+from hull.store import HullStore
 from philately.domain import bulk
 from philately.models import HullPoint, LogEntry, Phase, Placement, Run, ScoreEntry
 from philately.states import PhaseStatus
@@ -41,8 +45,9 @@ POINT = (
 Placed = tuple[Arrival, Outcome, tuple[Award, ...]]  # the points of the outcome's own ``awards`` are not looked at
 
 
-def write(run: Run, placed: Sequence[Placed]) -> None:
+def write(run: Run, hull: HullStore, placed: Sequence[Placed]) -> None:
     """Phases, log, points and placements of a chunk, numbered on from where the run stands, and the hull's new state.
+    hull: as it is after the chunk.
 
     Belongs into a transaction that holds the run's row. Takes ``run`` on in memory; saving it is the caller's.
     """
@@ -56,21 +61,33 @@ def write(run: Run, placed: Sequence[Placed]) -> None:
     bulk.insert(LogEntry, _LOG, rows.log)
     bulk.insert(ScoreEntry, _SCORE, rows.scores)
     bulk.insert(Placement, _PLACEMENT, rows.placements)
-    write_hull_points(run, (point for _, outcome, _ in placed for point in outcome.points))
+    write_hull(run, hull, (outcome.moved for _, outcome, _ in placed))
     run.next_phase_number = max([run.next_phase_number, *(number + 1 for number in rows.phases)])
 
 
-def write_hull_points(run: Run, moved: Iterable[positions.HullPoint]) -> None:
-    """The last state of every composition whose hull moved."""
-    last = {text_of(point.formula): point for point in moved}
-    rows = [point_row(run, formula, point, run.log_position) for formula, point in sorted(last.items())]
-    bulk.upsert(HullPoint, POINT, rows, unique=("run", "formula"))
+def write_hull(run: Run, hull: HullStore, moved: Iterable[Moved]) -> None:
+    """The states of the compositions whose hull moved, as they are now; those that are gone are deleted."""
+    points = hull.point_arrays(moved)
+    bulk.upsert(HullPoint, POINT, point_rows(run, points), unique=("run", "formula"))
+    if points.gone:
+        HullPoint.objects.filter(run=run, formula__in=points.gone).delete()
 
 
-def point_row(run: Run, formula: str, point: positions.HullPoint, log_position: int) -> bulk.Row:
-    """The fields POINT. formula: the point's, as text."""
-    state = (point.hull_energy, point.lowest_energy, point.lowest_entry, point.is_vertex)
-    return run.pk, formula, point.formula.chemical_system, *state, log_position
+def point_rows(run: Run, points: PointArrays) -> list[bulk.Row]:
+    """The fields POINT of each, in the order of the index by formula."""
+    hull_energies = points.hull_energies.astype(object)
+    hull_energies[np.isnan(points.hull_energies)] = None
+    columns = (
+        [run.pk] * len(points),
+        points.formulas,
+        points.chemical_systems,
+        hull_energies.tolist(),
+        points.lowest_energies.tolist(),
+        points.lowest_entries.tolist(),
+        points.is_vertex.tolist(),
+        [run.log_position] * len(points),
+    )
+    return sorted(zip(*columns, strict=True), key=itemgetter(POINT.index("formula")))
 
 
 def _keys_of_phases(run: Run, placed: Iterable[Placed]) -> tuple[dict[int, int], set[int]]:

@@ -219,7 +219,7 @@ def _place_turn(run: Run, turn: Turn, hold: Held, *, official: bool) -> tuple[in
     placed = _awarded(run, fold, judged)
     with transaction.atomic():
         hold.confirm()
-        _commit(run, placed, turn.passed_to)
+        _commit(run, fold, placed, turn.passed_to)
         if official:
             _move(turn)
     _warm = _Warm(run.pk, run.placed_to, run.log_position, fold)
@@ -311,10 +311,10 @@ def _fold(run: Run, hold: Held) -> Fold:
     return Fold(grounds_of(run.release), rules, hull, memory, next_number=number, auditors=auditors)
 
 
-def _commit(run: Run, placed: Sequence[Placed], passed_to: int) -> None:
+def _commit(run: Run, fold: Fold, placed: Sequence[Placed], passed_to: int) -> None:
     """A chunk's outcomes, all or nothing."""
     refuse_moved(run)
-    outcomes.write(run, placed)
+    outcomes.write(run, fold.hull, placed)
     run.placed_to = passed_to
     run.save(update_fields=["placed_to", "log_position", "next_phase_number"])
 

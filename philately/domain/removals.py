@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from hull.entries import Formula
 from hull.store import HullStore
-from philately.domain.amendments import write_awards, write_hull, write_log
+from philately.domain.amendments import write_awards, write_log
+from philately.domain.outcomes import write_hull
 from philately.domain.recall import finds_of, ledger_of
 from philately.models import Phase, Placement, Run, ScoreEntry, Withdrawal
 from philately.states import PhaseStatus
@@ -33,7 +34,7 @@ def take_out(run: Run, fold: Fold, withdrawal: Withdrawal, placement: Placement)
     heirs = _rewrite(phase, remains, fold)
     write_log(run, items, withdrawal)
     write_awards(run, _awards(run, fold, loss, phase if heirs else None, log), fold.memory)
-    write_hull(run, fold.hull, moved)
+    write_hull(run, fold.hull, [moved])
     run.save(update_fields=["log_position"])
 
 

@@ -11,9 +11,9 @@ from hull.entries import Formula
 from hull.store import HullStore
 from hull.texts import entries_of_rows
 from philately.domain import bulk
-from philately.domain.outcomes import write_hull_points
+from philately.domain.outcomes import POINT, point_rows
 from philately.domain.versions import provenance
-from philately.models import Phase, Release, ReleasePhase, Run, Season
+from philately.models import HullPoint, Phase, Release, ReleasePhase, Run, Season
 from philately.queries.grounds import grounds_of
 from philately.states import PhaseStatus
 from validation.rules import Rules
@@ -45,8 +45,8 @@ def open_run(season: Season, release: Release, rules: Rules, *, reason: str = ""
         )
         for rows in _chunks(_release_phases(run)):
             bulk.insert(Phase, _PHASE, rows)
-        for points in _chunks(hull_of(run).points()):
-            write_hull_points(run, points)
+        for rows in _chunks(point_rows(run, hull_of(run).point_arrays())):
+            bulk.insert(HullPoint, POINT, rows)
     return run
 
 

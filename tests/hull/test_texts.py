@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hull.arrays import EntryArrays
 from hull.entries import SYMBOLS, Entry, Formula, HullError
-from hull.texts import entries_of
+from hull.texts import chemical_systems_of, entries_of, formulas_of
 
 FORMULAS = st.dictionaries(st.sampled_from(SYMBOLS), st.integers(1, 10_000), min_size=1, max_size=9).map(Formula.of)
 TEXTS = st.one_of(FORMULAS.map(str), st.text("AaBbCcNaOl019\n é", max_size=12))
@@ -33,6 +33,31 @@ def test_what_a_formula_writes_is_read_as_that_formula(formulas):
 @pytest.mark.parametrize("symbol", SYMBOLS)
 def test_every_symbol_is_read(symbol):
     assert read([symbol]).atomic_numbers[0].tolist() == [SYMBOLS.index(symbol) + 1, *[0] * 8]
+
+
+@examples(200)
+@given(st.lists(FORMULAS, max_size=30))
+def test_many_formulas_are_written_as_each_of_them_writes_itself(formulas):
+    arrays = EntryArrays.of(Entry(number, formula, -1.0) for number, formula in enumerate(formulas))
+
+    assert formulas_of(arrays.atomic_numbers, arrays.amounts) == list(map(str, formulas))
+    assert chemical_systems_of(arrays.atomic_numbers) == [formula.chemical_system for formula in formulas]
+
+
+def test_the_longest_formula_that_is_possible_is_written():
+    longest = Formula.of(dict.fromkeys(["Ac", "Ag", "Al", "Am", "Ar", "As", "At", "Au"], 10_000) | {"Ba": 9_999})
+    arrays = EntryArrays.of([Entry(1, longest, -1.0)] * 3)
+
+    assert formulas_of(arrays.atomic_numbers, arrays.amounts) == [str(longest)] * 3
+
+
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_every_symbol_is_written(symbol):
+    numbers = np.array([[SYMBOLS.index(symbol) + 1, *[0] * 8]], np.uint8)
+
+    assert chemical_systems_of(numbers) == [symbol]
+    assert formulas_of(numbers, np.ones((1, 9), np.int32)) == [symbol]
+    assert formulas_of(numbers, np.full((1, 9), 10_000, np.int32)) == [f"{symbol}10000"]
 
 
 @examples(200)

@@ -173,7 +173,7 @@ def test_a_duplicate_belongs_to_its_first_finder_and_gets_nothing(fold: Fold) ->
     outcome = fold.place(_arrival(2, -2.001, member=BEN))
 
     assert (outcome.verdict, outcome.reason, outcome.phase) == (Verdict.DUPLICATE, Reason.DUPLICATE, first.phase)
-    assert (outcome.awards, outcome.log, outcome.points) == ((), (), ())
+    assert (outcome.awards, outcome.log, outcome.moved) == ((), (), ())
     assert fold.next_number == 5
 
 
@@ -266,7 +266,7 @@ def test_a_held_refinement_that_is_not_lower_any_more_changes_nothing_when_it_is
 
     outcome = fold.admit(kept, _arrival(2, -1.995))
 
-    assert (outcome.verdict, outcome.log, outcome.points) == (Verdict.DUPLICATE, (), ())
+    assert (outcome.verdict, outcome.log, outcome.moved) == (Verdict.DUPLICATE, (), ())
     assert _energy_of(fold, 4) == pytest.approx(-2.0)
 
 
@@ -489,7 +489,7 @@ def test_a_find_is_held_where_an_auditor_s_formation_energy_differs_by_more_than
         )
         assert found in outcome.sentence
         assert outcome.awards == ()
-        assert outcome.points == ()  # the hull did not move
+        assert outcome.moved == ()  # the hull did not move
 
 
 def test_a_find_whose_auditor_comes_to_no_energy_is_held(audited: Fold) -> None:
