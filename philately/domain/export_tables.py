@@ -255,7 +255,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "withdrawals",
         "what owners took back",
-        lambda season: Withdrawal.objects.filter(candidate__season=season),
+        lambda season: Withdrawal.objects.filter(season=season),
         (
             _column("pk", _WHOLE, "id", "withdrawal"),
             _CANDIDATE,

@@ -15,7 +15,7 @@ from django.db.models import F, Max, Min
 from django.db.models.functions import Now
 
 from philately.models import Batch, Candidate, Membership, Season, Shard
-from philately.states import BatchState, CandidateState
+from philately.states import BatchState, CandidateState, ShardState
 
 _WAITS = (CandidateState.RECEIVED, CandidateState.CHECKED, CandidateState.PARSED)
 
@@ -47,7 +47,10 @@ def has_room(season_id: int) -> bool:
     three queries that count no further than needed."""
     mine = Candidate.objects.filter(season=season_id)
     reading = Shard.objects.filter(
-        batch__season=season_id, batch__state__in=(BatchState.UPLOADED, BatchState.READ), lease_until__gte=Now()
+        state=ShardState.WAITING,
+        batch__season=season_id,
+        batch__state__in=(BatchState.UPLOADED, BatchState.READ),
+        lease_until__gte=Now(),
     )
     in_hand = mine.filter(state=CandidateState.RELAXING).count() + reading.count() * settings.SHARD_SIZE
     room = max(settings.RELEASE_AHEAD, 2 * in_hand)

@@ -20,7 +20,7 @@ from philately.domain.place import place_waiting
 from philately.domain.replays import replay
 from philately.domain.runs import hull_of
 from philately.domain.sweep import sweep
-from philately.domain.withdrawals import WithdrawalRefused, ask
+from philately.domain.withdrawals import WithdrawalRefused, ask, unsettled
 from philately.models import (
     Candidate,
     Lock,
@@ -354,11 +354,23 @@ class TestBeforePlacement:
 
     def test_one_that_was_relaxed_meanwhile_is_never_placed(self, participant):
         candidate = add_candidate(participant, alloy(), -0.1)
-        Withdrawal.objects.create(candidate=candidate, by=participant.user)
+        Withdrawal.objects.create(season=candidate.season, candidate=candidate, by=participant.user)
 
         place_waiting(participant.season_id)
 
         assert (_state(candidate), Placement.objects.count()) == (S.WITHDRAWN, 0)
+
+
+def test_whether_anybody_withdraws_is_asked_without_a_look_at_candidates(participant):
+    for _ in range(40):
+        add_candidate(participant, alloy(), -0.1)
+    waiting = unsettled(participant.season_id)
+
+    plans = waiting[:1].explain(), waiting.exclude(candidate__state=S.RELAXING)[:1].explain()
+
+    for plan in plans:  # a sequencer asks before each chunk, of a season with a million candidates
+        assert "withdrawal_waits" in plan
+        assert "candidate_" not in plan.replace("candidate_id", "")  # no index of theirs but their own key
 
 
 def test_the_twins_of_one_that_was_placed_are_promoted(season, participant):
