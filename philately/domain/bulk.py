@@ -4,7 +4,7 @@ Values go to the database as they are: text for JSON, ids for foreign keys. SQLi
 takes new rows by COPY, and one array a column where rows may stand already.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -112,7 +112,7 @@ def as_table(rows: Sequence[Row], types: Sequence[str]) -> tuple[str, list[Any]]
     """Rows as a query to select from, and its values. types: PostgreSQL's, one a column."""
     if connection.vendor == "postgresql":
         arrays = ", ".join(f"%s::{kind}[]" for kind in types)
-        return f"SELECT * FROM unnest({arrays})", [list(column) for column in zip(*rows, strict=True)]
+        return f"SELECT * FROM unnest({arrays})", _columns_of(rows)
     row = f"({_places(types)})"
     return f"VALUES {', '.join([row] * len(rows))}", [value for row in rows for value in row]
 
@@ -182,7 +182,39 @@ def _insert_unless(
 def _execute_with_arrays(statement: str, rows: Sequence[Row]) -> None:
     if rows:
         with connection.cursor() as cursor:
-            cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+            cursor.execute(statement, _columns_of(rows))
+
+
+def _columns_of(rows: Sequence[Row]) -> list[Any]:
+    return [_array(column) for column in zip(*rows, strict=True)]
+
+
+def _array(column: Sequence[Any]) -> str | list[Any]:
+    """A column as the server takes an array: as text, for psycopg looks at each value of a list for longer than the
+    server needs to store it. What is neither numbers, text nor bytes is left to psycopg."""
+    written = {_WRITTEN.get(kind) for kind in set(map(type, column)) - {type(None)}} or {repr}
+    write = written.pop()
+    if written or write is None:
+        return list(column)
+    return f"{{{','.join(['NULL' if value is None else write(value) for value in column])}}}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'
+
+
+def _hexadecimal(content: bytes) -> str:
+    return rf'"\\x{content.hex()}"'
+
+
+_WRITTEN: dict[type, Callable[[Any], str]] = {
+    bool: repr,
+    int: repr,
+    float: repr,
+    str: _quoted,
+    bytes: _hexadecimal,
+}
 
 
 def _execute_with_rows(statement: str, rows: Sequence[Row]) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -136,6 +137,38 @@ def copied() -> dict[str, object]:
     return {"rows": Lock.objects.count(), "half": Lock.objects.filter(name__contains="half").count()}
 
 
+HARD = (
+    ('"', 0, -0.0, True, b""),
+    ("\\", -(2**63), 1e-308, False, b"\\x00"),
+    ("NULL", 2**63 - 1, 1.7976931348623157e308, True, bytes(range(256))),
+    ("", 1, float("inf"), False, b'"'),
+    ("a,b}{'%s %% \n\r\t\u00e9\u4e2d\U0001f48e", 2, 0.1, True, b"{}"),
+    (None, None, None, None, None),
+)
+
+
+def arrays() -> dict[str, object]:
+    """Whether columns of hard values come back as they went, alone and among others of the same kind."""
+    types = ("text", "bigint", "double precision", "boolean", "bytea")
+
+    def back(rows: Sequence[Sequence[object]]) -> bool:
+        source, values = bulk.as_table(rows, types)
+        with connection.cursor() as cursor:
+            cursor.execute(source, values)
+            found = [tuple(bytes(one) if isinstance(one, memoryview) else one for one in row) for row in cursor]
+        return found == list(rows) and [str(row) for row in found] == [str(row) for row in rows]  # -0.0 is not 0.0
+
+    bulk.upsert(Lock, ("name", "token", "deaths"), [(str(row[0]), str(row[0]), 1) for row in HARD], unique=("name",))
+    bulk.upsert(Lock, ("name", "token", "deaths"), [(str(row[0]), "again", 2) for row in HARD[:2]], unique=("name",))
+    kept = {name: (token, deaths) for name, token, deaths in Lock.objects.values_list("name", "token", "deaths")}
+    expected = {str(row[0]): ("again", 2) if number < 2 else (str(row[0]), 1) for number, row in enumerate(HARD)}
+    return {
+        "alone": all(back([row]) for row in HARD),
+        "together": back(HARD),
+        "kept": expected.items() <= kept.items(),
+    }
+
+
 def forked() -> dict[str, object]:
     """A child opens a connection of its own, and its parent's goes on."""
     parent = backend()
@@ -175,6 +208,7 @@ if __name__ == "__main__":
             "restarted": restarted,
             "holding": holding,
             "copied": copied,
+            "arrays": arrays,
             "forked": forked,
             "bounded": bounded,
         }[deed]()

@@ -12,6 +12,7 @@ from philately.postgres import bound, pooled
 from tests.flows.servers import postgres_database
 
 SCRIPT = Path(__file__).with_name("pooling.py")
+DEEDS = ("given_back", "restarted", "holding", "copied", "arrays", "forked", "bounded")
 POSTGRES = {"ENGINE": "django.db.backends.postgresql", "NAME": "x", "OPTIONS": {"sslmode": "require"}}
 
 
@@ -21,7 +22,17 @@ def told(tmp_path_factory):
     with postgres_database() as url:
         own = {"DATABASE_URL": url, "DATA_DIR": str(tmp_path_factory.mktemp("data")), "SEQUENCER_LEASE_S": "1"}
         done = subprocess.run(
-            [sys.executable, str(SCRIPT), "given_back", "restarted", "holding", "copied", "forked", "bounded"],
+            [
+                sys.executable,
+                str(SCRIPT),
+                "given_back",
+                "restarted",
+                "holding",
+                "copied",
+                "arrays",
+                "forked",
+                "bounded",
+            ],
             env={**os.environ, **own, "DATABASE_POOL_SIZE": "4", "PLAIN_STATIC": "1"},
             capture_output=True,
             text=True,
@@ -54,6 +65,10 @@ def test_a_lock_is_kept_although_its_thread_lost_its_connection(told):
 
 def test_rows_go_in_by_copy_and_none_where_the_connection_broke(told):
     assert told["copied"] == {"rows": 3001, "half": 0}
+
+
+def test_columns_of_any_text_number_or_bytes_come_back_as_they_went(told):
+    assert told["arrays"] == {"alone": True, "together": True, "kept": True}
 
 
 def test_a_forked_child_speaks_through_a_connection_of_its_own(told):
