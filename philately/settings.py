@@ -255,6 +255,7 @@ MAX_ATTEMPTS = 3
 DUMP_EVERY_S = env.float("DUMP_EVERY_S", 3600.0)  # while work goes on; when all is quiet at once, or after a rest
 HULL_SNAPSHOT_EVERY = env.int("HULL_SNAPSHOT_EVERY", 50_000)  # phases and log entries
 HULL_AUDIT_EVERY_S = env.float("HULL_AUDIT_EVERY_S", 86_400.0)  # of an official run that has moved since
+HULLS_KEPT_BYTES = env.int("HULLS_KEPT_BYTES", 1 << 30)  # of a sequencer: hulls of the seasons that it placed in last
 PLACE_CHUNK = env.int("PLACE_CHUNK", 5000)
 PLACE_DEADLINE_S = env.float("PLACE_DEADLINE_S", 7 * 86_400.0)  # the longest that one candidate holds up the others
 

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -11,7 +10,16 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
-from philately.domain import bulk, comparisons, hull_snapshots, occasions, outcomes, statistics, withdrawals
+from philately.domain import (
+    bulk,
+    comparisons,
+    hull_snapshots,
+    occasions,
+    outcomes,
+    statistics,
+    warm_folds,
+    withdrawals,
+)
 from philately.domain.amendments import refuse_moved
 from philately.domain.auditors import WaitsForAuditors, are_at_it, ask
 from philately.domain.caution import Caution
@@ -59,19 +67,6 @@ class Faulty(Exception):
         self.candidate = candidate
 
 
-@dataclass(slots=True)
-class _Warm:
-    """What stays in this process's memory between two chunks of a run, and the state of the run that it stands for."""
-
-    run: int
-    placed_to: int
-    log_position: int
-    fold: Fold
-
-
-_warm: _Warm | None = None
-
-
 @carries("season")
 def place_waiting(season_id: int, *, stop: Callable[[], bool] = lambda: False) -> int:
     """Place everything whose turn it is in the season's official run; says how many candidates were placed.
@@ -94,29 +89,25 @@ def place_waiting(season_id: int, *, stop: Callable[[], bool] = lambda: False) -
 
 
 def leave() -> None:
-    """Keep the hull for a fast start; to be called at an orderly end of the process."""
-    if _warm is None:
-        return
-    run = Run.objects.select_related("release", "scale").get(pk=_warm.run)
-    with lock(f"place:{run.season_id}") as hold:
-        if hold is not None and (run.placed_to, run.log_position) == (_warm.placed_to, _warm.log_position):
-            hull_snapshots.save_at_end(run, _warm.fold.hull)
+    """Keep the hulls for a fast start; to be called at an orderly end of the process."""
+    for run in Run.objects.select_related("release", "scale").filter(pk__in=warm_folds.kept()):
+        with lock(f"place:{run.season_id}") as hold:
+            if hold is not None and (fold := warm_folds.take(run)) is not None:
+                hull_snapshots.save_at_end(run, fold.hull)
+                warm_folds.keep(run, fold)
 
 
 def forget() -> None:
     """As in a process that has placed nothing yet."""
-    global _warm
-    _warm = None
+    warm_folds.forget()
 
 
 @contextmanager
 def taken_up(run: Run, hold: Held) -> Iterator[Fold]:
     """The run's fold, for a change that is committed in here and takes the fold along."""
-    global _warm
     fold = _fold(run, hold)
-    _warm = None  # whatever goes wrong leaves the fold ahead of the database
     yield fold
-    _warm = _Warm(run.pk, run.placed_to, run.log_position, fold)
+    warm_folds.keep(run, fold)
 
 
 def _carry_out(run: Run, hold: Held) -> None:
@@ -208,9 +199,7 @@ def _place_turn(run: Run, turn: Turn, hold: Held, *, official: bool) -> tuple[in
 
     Raises LockLost, Withdrawn or Faulty; then nothing has been done.
     """
-    global _warm
     fold = _fold(run, hold)
-    _warm = None  # whatever goes wrong below leaves the fold ahead of the database
     heard = heard_of(run, [waiting.relaxation for waiting in turn.waiting])
     arrivals = [_tried(waiting.candidate, partial(arrival_of, heard=heard), waiting) for waiting in turn.waiting]
     judged = _judged(run, fold, arrivals, hold)
@@ -222,7 +211,7 @@ def _place_turn(run: Run, turn: Turn, hold: Held, *, official: bool) -> tuple[in
         _commit(run, fold, placed, turn.passed_to)
         if official:
             _move(turn)
-    _warm = _Warm(run.pk, run.placed_to, run.log_position, fold)
+    warm_folds.keep(run, fold)
     _tell(run, turn, placed)
     statistics.renew(run)
     hull_snapshots.save_when_due(run, fold.hull)
@@ -299,10 +288,9 @@ def _fail(fault: Faulty, *, noted: bool) -> None:
 
 
 def _fold(run: Run, hold: Held) -> Fold:
-    """The run's fold, from this process's memory where nobody else has placed anything since."""
-    state = (run.pk, run.placed_to, run.log_position)
-    if _warm is not None and (_warm.run, _warm.placed_to, _warm.log_position) == state:
-        return _warm.fold
+    """The run's fold, from this process's memory where nobody else has placed anything since. Kept no longer."""
+    if (warm := warm_folds.take(run)) is not None:
+        return warm
     bulk.make_room()
     rules = Rules.from_json(run.rules)
     memory = Memory(Ledger(rules.points), open_systems(run))

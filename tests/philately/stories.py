@@ -3,6 +3,8 @@
 from ase.build import bulk
 from driving import ordered_alloy
 
+from philately.domain import warm_folds
+
 
 def alloy(majority="Cu", minority="Au", n=1):
     return ordered_alloy(majority, minority, lattice_ang=3.8, n_minority=n)
@@ -43,3 +45,11 @@ VERDICTS = [
     "stable",
     "refined",
 ]
+
+
+def warm_hull(run):
+    """The hull that the sequencer keeps in memory, and goes on with."""
+    fold = warm_folds.take(run)
+    assert fold is not None
+    warm_folds.keep(run, fold)
+    return fold.hull

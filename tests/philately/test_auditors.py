@@ -40,7 +40,7 @@ TEXTS = {
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
     yield
     judge_of.cache_clear()  # the second judge's scale has a number that another test's may have
 

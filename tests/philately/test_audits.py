@@ -49,7 +49,7 @@ STORY = [
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
 
 
 def _submit_story(participant, story=STORY):

@@ -46,7 +46,7 @@ S = CandidateState
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ class TestClosing:
                     freeze(season, by=olga, reason="the end")
                 survived = True
             except Killed:
-                place._warm = None
+                place.forget()
         assert statement > 20
         assert (Round.objects.count(), AuditEntry.objects.filter(deed="freeze_season").count()) == (1, 1)
         assert ScoreEntry.objects.filter(reason="paid").count() == len(
@@ -294,7 +294,7 @@ class TestPreview:
         official = _run(season)
         run = open_evaluation(season, Plan(release=official.release, rules=changed_rules(official, {})))
         evaluate(run)
-        place._warm = None
+        place.forget()
         statement, survived = 0, False
         while not survived:
             statement += 5

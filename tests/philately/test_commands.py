@@ -20,7 +20,7 @@ OURS = sorted(name for name, app in get_commands().items() if app == "philately"
 
 @pytest.fixture
 def placed(season, participant):
-    place._warm = None
+    place.forget()
     candidate = add_candidate(participant, ordered_alloy("Cu", "Au", lattice_ang=3.7), -0.1)
     place_waiting(season.pk)
     return candidate

@@ -25,7 +25,7 @@ N = 24
 @pytest.fixture(autouse=True)
 def _cold():
     """A process that has placed nothing and read no crystal yet."""
-    place._warm = None
+    place.forget()
     comparisons._crystal.cache_clear()
 
 

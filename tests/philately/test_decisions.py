@@ -6,7 +6,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.urls import reverse
 from facts import Killed, add_candidate, before_statement, bells, kill, rows_of
-from stories import STORY, alloy, stretched
+from stories import STORY, alloy, stretched, warm_hull
 
 from philately.domain import place
 from philately.domain.audits import audit
@@ -27,7 +27,7 @@ HELD = 8  # of the story: gold far below its reference
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
 
 
 @pytest.fixture
@@ -57,16 +57,16 @@ def _run(season):
 def _check(season):
     run = _run(season)
     assert audit(run).sentences == []
-    assert [str(point) for point in hull_of(run).points()] == [str(point) for point in place._warm.fold.hull.points()]
+    assert [str(point) for point in hull_of(run).points()] == [str(point) for point in warm_hull(run).points()]
 
 
 def _same_again(season):
     """A new run of the same facts is the same, row by row; it must be told from which sequencer's memory."""
     official = _run(season)
     run = open_evaluation(season, Plan(release=official.release, rules=changed_rules(official, {})))
-    place._warm = None
+    place.forget()
     evaluate(run)
-    place._warm = None
+    place.forget()
     assert rows_of(run) == rows_of(official)
     assert audit(run).sentences == []
 
@@ -190,7 +190,7 @@ def test_a_held_refinement_lowers_its_phase_when_it_is_accepted(season, particip
     run = _run(season)
     run.rules["held_formation_energy_ev_per_atom"] = Placement.objects.get().formation_energy_per_atom - 0.003
     run.save()
-    place._warm = None
+    place.forget()
     lower = add_candidate(participant, compound, -0.107)
     rival = add_candidate(participant, stretched(1.3, majority="Ag", minority="Al"), -0.104)
     place_waiting(season.pk)
@@ -238,7 +238,7 @@ def test_where_its_finder_withdrew_who_inherits_may_be_accepted(season, story, o
 
 
 def test_a_snapshot_from_before_the_decision_goes_on_after_it(season, story, olga):
-    save(_run(season), place._warm.fold.hull)
+    save(_run(season), warm_hull(_run(season)))
     _decide(season, olga, story[HELD])
 
     def never():
@@ -255,7 +255,7 @@ def test_a_run_that_does_not_hold_it_has_nothing_to_decide(season, story, olga):
     rules = changed_rules(official, {"held_below_reference_ev_per_atom": 9.0})
     run = open_evaluation(season, Plan(release=official.release, rules=rules))
     evaluate(run)
-    place._warm = None
+    place.forget()
 
     assert Placement.objects.get(run=run, candidate=story[HELD]).verdict == "stable"
     assert Placement.objects.get(run=run, candidate=story[HELD]).decision is None
@@ -268,7 +268,7 @@ def test_killed_before_any_statement_it_is_carried_out_by_the_next_one(season, s
         _decide(season, olga, story[HELD])
         expected = rows_of(_run(season))
         transaction.set_rollback(True)
-    place._warm = None
+    place.forget()
     decide(season, [story[HELD].pk], accepted=True, by=olga, reason="looked at")
     statement, survived = 0, False
     while not survived:
@@ -278,7 +278,7 @@ def test_killed_before_any_statement_it_is_carried_out_by_the_next_one(season, s
                 place_waiting(season.pk)
             survived = True
         except Killed:
-            place._warm = None
+            place.forget()
     assert statement > 10
     assert rows_of(_run(season)) == expected
 

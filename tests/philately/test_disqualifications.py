@@ -25,7 +25,7 @@ S = CandidateState
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_made_official_and_back_nothing_is_lost(season, story, twins):
     make_official(run)
     assert audit(_official(season)).sentences == []
     assert replay(Candidate.objects.get(pk=twins[0].pk)).differences == ()
-    place._warm = None
+    place.forget()
     make_official(old)
 
     assert _official(season) == old

@@ -18,7 +18,7 @@ PLACEMENT = pa.schema([("candidate", pa.int64()), ("energy_per_atom", pa.float64
 
 @pytest.fixture
 def placed(season, participant):
-    place._warm = None
+    place.forget()
     for n, (majority, minority) in enumerate((("Cu", "Au"), ("Au", "Cu"), ("Pd", "Pt"), ("Ag", "Al"), ("Al", "Ag"))):
         add_candidate(participant, ordered_alloy(majority, minority, lattice_ang=3.8), -0.1 - 0.01 * n)
     place_waiting(season.pk)

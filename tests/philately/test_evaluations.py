@@ -36,7 +36,7 @@ S = CandidateState
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_one_that_is_killed_anywhere_goes_on_where_it_was(season, story, setting
         transaction.set_rollback(True)
     for number in range(1, len(seen) - 2, len(seen) // 12):
         with transaction.atomic():
-            place._warm = None
+            place.forget()
             with pytest.raises(Killed), before_statement(number, kill):
                 evaluate(run)
             let_expire(Lock.objects.all())

@@ -9,7 +9,7 @@ from ase.build import bulk
 from driving import ordered_alloy, season_on
 from facts import add_candidate
 
-from philately.domain import hull_snapshots, place
+from philately.domain import hull_snapshots, place, warm_folds
 from philately.domain.audits import audit
 from philately.domain.hull_snapshots import load_or_rebuild, save, save_at_end, save_when_due
 from philately.domain.place import place_waiting
@@ -24,7 +24,7 @@ METALS = ("Ag", "Au", "Cu", "Pd")
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
 
 
 def _alloy(majority, minority, n=1, stretched=1.0):
@@ -268,11 +268,11 @@ def test_the_sequencer_keeps_the_hull_now_and_then_and_at_its_end(participant, s
 
 def test_one_that_has_placed_nothing_or_less_than_another_since_keeps_nothing_at_its_end(participant, settings):
     place.leave()
-    _place(participant, _alloy("Cu", "Au"), -0.1)
-    behind = place._warm
-    place._warm = None
+    before = _place(participant, _alloy("Cu", "Au"), -0.1)
+    behind = warm_folds.take(before)
     _place(participant, _alloy("Cu", "Ag"), -0.1)
-    place._warm = behind
+    place.forget()
+    warm_folds.keep(before, behind)
 
     place.leave()
 
@@ -299,7 +299,7 @@ def test_told_to_end_the_sequencer_stops_after_a_chunk_and_the_next_one_goes_on(
 
     assert place_waiting(participant.season_id, stop=lambda: next(told)) == 4
     place.leave()
-    place._warm = None
+    place.forget()
 
     assert place_waiting(participant.season_id) == len(story) - 4
     assert audit(_run(participant)).sentences == []

@@ -21,7 +21,7 @@ FILES = ["SHA256SUMS", "manifest.json", "phases.parquet", "release.parquet"]
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ S = CandidateState
 @pytest.fixture(autouse=True)
 def _cold():
     """A process that has placed nothing yet."""
-    place._warm = None
+    place.forget()
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_cold_process_goes_on_exactly_as_a_warm_one_whatever_the_chunks(season
     settings.PLACE_CHUNK = chunk
     run = _start_again(season)
     while True:
-        place._warm = None
+        place.forget()
         turn = turn_of(run)
         with place.lock(f"place:{season.pk}") as hold:
             done, more = place.place_chunk(run, hold)
@@ -115,7 +115,7 @@ def test_killed_before_any_statement_the_rest_comes_out_the_same(season, story, 
         transaction.set_rollback(True)
     for number in range(1, len(seen) - 2, len(seen) // 12):  # the first look at a release is remembered
         with transaction.atomic():
-            place._warm = None
+            place.forget()
             with pytest.raises(Killed), before_statement(number, kill):
                 place_waiting(season.pk)
             let_expire(Lock.objects.all())
@@ -219,7 +219,7 @@ def test_one_that_is_withdrawn_while_it_is_being_placed_takes_nobody_with_it(sea
 
     for number in range(1, len(seen) + 1):
         with transaction.atomic():
-            place._warm = None
+            place.forget()
             with before_statement(number, withdraw):
                 place_waiting(season.pk)
             placed = set(Placement.objects.values_list("candidate", flat=True))

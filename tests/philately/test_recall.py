@@ -45,14 +45,14 @@ def expected(season, crowd):
 @pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
 def test_what_is_recalled_chunk_by_chunk_is_all_that_matters(season, expected, settings, chunk, cold):
     settings.PLACE_CHUNK = chunk
-    place._warm = None
+    place.forget()
     while True:
         with place.lock(f"place:{season.pk}") as hold:
             season.official_run.refresh_from_db()
             if not place.place_chunk(season.official_run, hold)[1]:
                 break
         if cold:
-            place._warm = None
+            place.forget()
 
     placed = Placement.objects.order_by("candidate__arrival").values_list(
         *("candidate", "verdict", "phase__number", "sentence", "formation_energy_per_atom", "e_above_hull_on_arrival")

@@ -15,7 +15,7 @@ from validation.scales import scale_digest
 
 @pytest.fixture
 def judged(participant):
-    place._warm = None
+    place.forget()
     submit(participant, {name: first_texts()[name] for name in ("Cu3Au.cif", "CuAu.cif")})
     run_all(participant.season)
     return list(Candidate.objects.filter(state=CandidateState.PLACED).order_by("arrival"))
@@ -24,7 +24,7 @@ def judged(participant):
 @pytest.fixture
 def placed(participant, join_as):
     """Placed with energies made up: a find, a duplicate of it, a lower polymorph, its refinement and a neighbour."""
-    place._warm = None
+    place.forget()
     long = ordered_alloy("Cu", "Au", lattice_ang=3.8)
     long.set_cell(long.cell * [1, 1, 1.3], scale_atoms=True)
     story = [

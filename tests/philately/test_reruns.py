@@ -39,7 +39,7 @@ S = CandidateState
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
 
 
 @pytest.fixture

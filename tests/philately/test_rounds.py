@@ -28,7 +28,7 @@ from philately.states import CandidateState, Role
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
 
 
 @pytest.fixture
@@ -192,9 +192,9 @@ def test_another_run_pays_the_same_rounds_and_replays_are_none_the_wiser(season,
     official = _run(season)
 
     run = open_evaluation(season, Plan(release=official.release, rules=changed_rules(official, {})))
-    place._warm = None
+    place.forget()
     evaluate(run)
-    place._warm = None
+    place.forget()
 
     assert rows_of(run) == rows_of(official)
     assert [one.round.number for one in run.scores.filter(reason="paid").select_related("round")] == [
@@ -231,7 +231,8 @@ def test_whatever_happens_in_whatever_order_the_run_can_be_audited_and_replayed(
             energy = round(drawn.uniform(-0.35, 0.05), 3)
             add_candidate(drawn.choice(members), drawn.choice(made)(), energy)
         place_waiting(season.pk)
-        place._warm = None if drawn.random() < 0.3 else place._warm
+        if drawn.random() < 0.3:
+            place.forget()
     official = _run(season)
     assert withdrawn and Decision.objects.exists() and Round.objects.count() >= 3
 
@@ -239,10 +240,10 @@ def test_whatever_happens_in_whatever_order_the_run_can_be_audited_and_replayed(
     for candidate in Candidate.objects.filter(placements__run=official):
         assert replay(candidate).differences == ()
     run = open_evaluation(season, Plan(release=official.release, rules=changed_rules(official, {})))
-    place._warm = None
+    place.forget()
     evaluate(run)
     assert audit(run).sentences == []
-    place._warm = None
+    place.forget()
     make_official(run)
     assert audit(_run(season)).sentences == []
 
@@ -280,7 +281,7 @@ def test_killed_before_any_statement_it_is_paid_once(season, story, olga):
         _close(season, olga)
         expected = rows_of(_run(season))
         transaction.set_rollback(True)
-    place._warm = None
+    place.forget()
     rounds.close(season, by=olga)
     statement, survived = 0, False
     while not survived:
@@ -290,7 +291,7 @@ def test_killed_before_any_statement_it_is_paid_once(season, story, olga):
                 place_waiting(season.pk)
             survived = True
         except Killed:
-            place._warm = None
+            place.forget()
     assert statement > 8
     assert rows_of(_run(season)) == expected
 

@@ -26,7 +26,7 @@ CU3AU = (221, "cP4", "AB3_cP4_221_a_c:Au-Cu")
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
 
 
 def _columns(row):

@@ -19,7 +19,7 @@ from philately.states import CandidateState, Role
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from driving import ordered_alloy
 from facts import Killed, add_batch, add_candidate, before_statement, bells, kill, let_expire, rows_of
-from stories import STORY, alloy, stretched
+from stories import STORY, alloy, stretched, warm_hull
 
 from philately.domain import place
 from philately.domain.audits import audit
@@ -40,7 +40,7 @@ S = CandidateState
 
 @pytest.fixture(autouse=True)
 def _cold():
-    place._warm = None
+    place.forget()
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def _check(season):
     """The rows are those of the hull built again, from the sequencer's memory as from the disk and from the rows."""
     run = _run(season)
     assert audit(run).sentences == []
-    assert [str(point) for point in hull_of(run).points()] == [str(point) for point in place._warm.fold.hull.points()]
+    assert [str(point) for point in hull_of(run).points()] == [str(point) for point in warm_hull(run).points()]
 
 
 def _state(candidate):
@@ -134,7 +134,7 @@ class TestTheOnlyOneOfItsPhase:
             others = _points(season)
             others.pop(candidate.batch.owner.user.username)
             with transaction.atomic():
-                place._warm = None
+                place.forget()
                 _withdraw(candidate)
                 _check(season)
                 now = _points(season)
@@ -277,7 +277,7 @@ class TestOneOfSeveral:
         run = _run(season)
         run.rules["held_formation_energy_ev_per_atom"] = Placement.objects.get().formation_energy_per_atom - 0.003
         run.save()
-        place._warm = None
+        place.forget()
         (held,) = _placed((participant, compound, -0.107))
         assert Placement.objects.get(candidate=held).verdict == "held"
 
@@ -403,7 +403,7 @@ def test_killed_before_any_statement_it_comes_out_the_same(season, story, number
     statement, alive = 1, False
     while not alive:
         with transaction.atomic():
-            place._warm = None
+            place.forget()
             alive = _survives(lambda: place_waiting(season.pk), statement)
             let_expire(Lock.objects.all())
             place_waiting(season.pk)
@@ -419,7 +419,7 @@ def test_killed_while_the_wish_is_recorded_it_is_recorded_again(season, story, p
     statement, alive = 1, False
     while not alive:
         with transaction.atomic():
-            place._warm = None
+            place.forget()
             alive = _survives(lambda: ask(_rows(*mine), by=participant.user), statement)
             ask(_rows(*mine), by=participant.user)
             place_waiting(season.pk)
@@ -450,7 +450,7 @@ def test_asked_at_any_moment_of_a_chunk_it_is_out_and_all_others_are_placed(seas
 
     for statement in range(1, len(seen) + 1, 2):
         with transaction.atomic():
-            place._warm = None
+            place.forget()
             with before_statement(statement, lambda: ask(_rows(mine), by=mine.batch.owner.user)):
                 place_waiting(season.pk)
             place_waiting(season.pk)
@@ -469,7 +469,7 @@ def test_a_sequencer_that_lost_its_lock_takes_nothing_out(season, story):
     ask(_rows(story[4]), by=story[4].batch.owner.user)
     before = rows_of(season.official_run)
     for number in range(9, 13):
-        place._warm = None
+        place.forget()
         with before_statement(number, lambda: Lock.objects.filter(name__startswith="place").update(token="another")):
             place_waiting(season.pk)
         assert rows_of(season.official_run) == before

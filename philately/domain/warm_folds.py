@@ -1,0 +1,54 @@
+"""Folds that stay in this process's memory between chunks: with a million phases it takes seconds to make one again.
+
+Those of several runs, so that seasons that take turns do not drive each other out.
+"""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from philately.models import Run
+from validation.placing import Fold
+
+
+@dataclass(frozen=True, slots=True)
+class _Warm:
+    """A fold, and the state of its run that it stands for."""
+
+    placed_to: int
+    log_position: int
+    fold: Fold
+
+
+_kept: dict[int, _Warm] = {}  # by run, the one that was used last at the end
+
+
+def take(run: Run) -> Fold | None:
+    """The run's fold where nobody else has placed anything since. It is kept no longer: whatever goes wrong with who
+    has it leaves it ahead of the database."""
+    warm = _kept.pop(run.pk, None)
+    if warm is None or (warm.placed_to, warm.log_position) != (run.placed_to, run.log_position):
+        return None
+    return warm.fold
+
+
+def keep(run: Run, fold: Fold) -> None:
+    """What it did is committed. Folds that were used longest ago go, where all hulls together take more than
+    HULLS_KEPT_BYTES; this one stays however large it is."""
+    _kept.pop(run.pk, None)
+    _kept[run.pk] = _Warm(run.placed_to, run.log_position, fold)
+    taken = sum(warm.fold.hull.nbytes for warm in _kept.values())
+    for key in list(_kept)[:-1]:
+        if taken <= settings.HULLS_KEPT_BYTES:
+            break
+        taken -= _kept.pop(key).fold.hull.nbytes
+
+
+def kept() -> tuple[int, ...]:
+    """Keys of their runs, the one that was used last at the end."""
+    return tuple(_kept)
+
+
+def forget() -> None:
+    """As in a process that has placed nothing yet."""
+    _kept.clear()
