@@ -50,7 +50,7 @@ from validation.verdicts import Verdict  # noqa: E402
 RELAX_WORKERS = 2
 _WARMING, _SAMPLE, _ALONE = 40, 40, 200
 _STARTED = 1_000_000  # seeds of what is not compared
-_SEEDS = (1, 2, 3)  # of uploads; seasons that are compared get the same, so that as many structures look alike in each
+_SEEDS = (1, 2, 3, 4)  # of uploads; seasons that are compared get the same, so that as many structures look alike in each
 _PATIENCE_S = 3600.0
 _MANY = 1_000_000_000  # structures that one participant may send: all that are there are theirs
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -71,12 +71,11 @@ def main(count: int, rows: Sequence[int]) -> dict[str, float]:
         dump_s = _dumped_s(known)
         for seed in _SEEDS[1:]:  # so that their relaxations are known, too
             _through(known, archive(count, elements, seed=seed))
-        rates, alone = [], 0.0
-        for number, wanted in enumerate(rows, start=1):
-            among = _member(release, f"among-{wanted}")
-            alone = _filled(among, wanted, seed=number) or alone
-            seconds = [_through(among, archive(count, elements, seed=seed)) for seed in _SEEDS]
-            rates.append(count * len(seconds) / sum(seconds))
+        among, alone = [_member(release, f"among-{wanted}") for wanted in rows], 0.0
+        for number, (member, wanted) in enumerate(zip(among, rows, strict=True), start=1):
+            alone = _filled(member, wanted, seed=number) or alone
+        seconds = _in_turn(among, [archive(count, elements, seed=seed) for seed in _SEEDS])
+        rates = [count * len(_SEEDS) / one for one in seconds]
     potential_s = _potential_s(judge, elements, count)
     script_per_s = _script_per_s(judge, release, elements, min(_SAMPLE, count))
     total_s = sum(spent.values())
@@ -131,6 +130,24 @@ def _through(member: Membership, packed: bytes) -> float:
     return time.perf_counter() - started
 
 
+def _in_turn(members: Sequence[Membership], uploads: Sequence[bytes]) -> list[float]:
+    """Seconds of all the uploads by each of the members. Each upload comes from all of them before the next one does,
+    and another one goes first each time: a machine that grows slower meanwhile does so for all."""
+    seconds = [0.0] * len(members)
+    for number, packed in enumerate(uploads):
+        for place in range(len(members)):
+            mine = (number + place) % len(members)
+            seconds[mine] += _through(members[mine], packed)
+            _until_dumped(members[mine])
+    return seconds
+
+
+def _until_dumped(member: Membership) -> None:
+    """It holds the sequencer up; while an upload is under way none is made."""
+    while dumps.due(Season.objects.select_related("official_run").get(pk=member.season_id)):
+        time.sleep(0.5)
+
+
 def _wait(batch: int) -> None:
     mine = Candidate.objects.filter(batch=batch)
     until = time.monotonic() + _PATIENCE_S
@@ -167,8 +184,7 @@ def _filled(member: Membership, wanted: int, *, seed: int) -> float:
     placed_s = time.perf_counter() - started
     if connection.vendor == "postgresql":
         renew_statistics()
-    while dumps.due(Season.objects.select_related("official_run").get(pk=member.season_id)):
-        time.sleep(0.5)  # the dump holds the sequencer up; while an upload is under way none is made
+    _until_dumped(member)
     return missing / placed_s
 
 
