@@ -50,7 +50,7 @@ from validation.verdicts import Verdict  # noqa: E402
 RELAX_WORKERS = 2
 _WARMING, _SAMPLE, _ALONE = 40, 40, 200
 _STARTED = 1_000_000  # seeds of what is not compared
-_SEEDS = (1, 2, 3, 4)  # of uploads; seasons that are compared get the same, so that as many structures look alike in each
+_SEEDS = (1, 2, 3, 4)  # of uploads; seasons that are compared get the same: as many structures look alike in each
 _PATIENCE_S = 3600.0
 _MANY = 1_000_000_000  # structures that one participant may send: all that are there are theirs
 _TICKS = os.sysconf("SC_CLK_TCK")
