@@ -298,10 +298,10 @@ class TestRelaxed:
     def _faulty(self, monkeypatch, candidate, how):
         write = place.outcomes.write
 
-        def deadly(run, placed):
+        def deadly(run, hull, placed):
             if candidate.pk in {arrival.candidate for arrival, _, _ in placed}:
                 raise how
-            write(run, placed)
+            write(run, hull, placed)
 
         monkeypatch.setattr(place.outcomes, "write", deadly)
 
