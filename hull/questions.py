@@ -247,14 +247,16 @@ class Questions:
 
     def _numbers_and_amounts(self, compositions: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Shapes (n, 9)."""
-        pool = self._memory.pool
-        keys = pool[pool.view(np.int32)[2 * compositions + SYSTEM] + KEY]
-        return packing.numbers_and_amounts_of(keys, pool[compositions + AMOUNTS], self._memory.wide)
+        return packing.numbers_and_amounts_of(*self._packed_at(compositions), self._memory.wide)
 
     def _formulas(self, compositions: NDArray[np.int64]) -> list[Formula]:
+        return packing.formulas_of(*self._packed_at(compositions), self._memory.wide)
+
+    def _packed_at(self, compositions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Keys and amounts, shapes (n,)."""
         pool = self._memory.pool
-        systems = self._memory.pool.view(np.int32)[2 * compositions + SYSTEM]
-        return packing.formulas_of(pool[systems + KEY], pool[compositions + AMOUNTS], self._memory.wide)
+        systems = pool.view(np.int32)[2 * compositions + SYSTEM]
+        return pool[systems + KEY], pool[compositions + AMOUNTS]
 
     def _formula(self, composition: int) -> Formula:
         key = self._pool[self._pool_h[2 * composition + SYSTEM] + KEY]
