@@ -25,6 +25,7 @@ from django.core.files import File  # noqa: E402
 from django.core.files.uploadedfile import UploadedFile  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 
+from benchmark.machine import peak_rss_mb  # noqa: E402
 from benchmark.seasons import fill, make  # noqa: E402
 from hull.entries import SYMBOLS  # noqa: E402
 from philately.domain import intake, parse, reading, twins  # noqa: E402
@@ -89,7 +90,7 @@ def main(count: int) -> dict[str, float]:
         "taken_in_per_s": count / taken_in_s,
         "read_and_matched_per_s": count / read_s,
         "twins_missed": missed.count(),
-        "peak_intake_mb": _peak_mb(resource.RUSAGE_SELF),
+        "peak_intake_mb": peak_rss_mb(),
         "peak_worker_mb": max(peak["worker"] for peak in peaks),
         "peak_child_mb": max(peak["child"] for peak in peaks),
     }
@@ -103,11 +104,11 @@ def work(number: int) -> dict[str, float]:
             parse.parse_shard(shard.pk)
     twins.settle(season.pk)
     reading.leave()
-    return {"worker": _peak_mb(resource.RUSAGE_SELF), "child": _peak_mb(resource.RUSAGE_CHILDREN)}
+    return {"worker": peak_rss_mb(), "child": _peak_of_children_mb()}
 
 
-def _peak_mb(who: int) -> float:
-    return resource.getrusage(who).ru_maxrss / 1024
+def _peak_of_children_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 def _worker(number: int) -> subprocess.Popen[str]:

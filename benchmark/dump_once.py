@@ -7,7 +7,6 @@ The environment names the database and the data folder.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 
 from benchmark.filled import fill  # noqa: E402
+from benchmark.machine import peak_rss_mb  # noqa: E402
 from philately.domain.dumps import dump_season  # noqa: E402
 from philately.models import Phase, Season  # noqa: E402
 from validation.crystal import Crystal  # noqa: E402
@@ -88,9 +88,8 @@ def _orm_row(phase: Phase) -> dict[str, Any]:
 
 
 def _told(rows: int, seconds: float, file: Path) -> dict[str, float]:
-    peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     size_mb = file.stat().st_size / 1e6
-    return {"rows": float(rows), "seconds": seconds, "peak_rss_mb": peak_rss_mb, "size_mb": size_mb}
+    return {"rows": float(rows), "seconds": seconds, "peak_rss_mb": peak_rss_mb(), "size_mb": size_mb}
 
 
 def _in_a_process(*arguments: str) -> dict[str, float]:

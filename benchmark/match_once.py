@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from django.db import connection, transaction  # noqa: E402
 
 from benchmark.allotropes import packings  # noqa: E402
 from benchmark.cifs import corpus, made  # noqa: E402
+from benchmark.machine import peak_rss_mb  # noqa: E402
 from benchmark.seasons import fill, make  # noqa: E402
 from benchmark.stored_fingerprints import Stock, Wanted, varied  # noqa: E402
 from hull.entries import SYMBOLS  # noqa: E402
@@ -88,7 +88,7 @@ def main(fewest: int, most: int, one_formula: int, every: int) -> dict[str, floa
         "stored_twins_found": large.stored_twins,
         "twins_found": large.twins,
         **_one_formula(season, one_formula),
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mb": peak_rss_mb(),
     }
 
 
