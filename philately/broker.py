@@ -19,6 +19,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "philately.settings")
 log = logging.getLogger(__name__)
 
 QUEUES = ("parse", "relax", "place")
+_HEAP = 1000  # bells that nobody takes: there is no worker, and the next one needs no more
 
 
 def queue_name(queue: str) -> str:
@@ -49,7 +50,9 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     task_default_queue=queue_name("parse"),
     task_queues=[Queue(queue_name(name)) for name in QUEUES],
+    task_create_missing_queues=False,  # a worker with a misspelt queue, or without the prefix, would hear nothing
     broker_connection_retry_on_startup=True,
+    broker_channel_error_retry=True,  # a server that closes a channel, as RabbitMQ does after its consumer_timeout
     worker_hijack_root_logger=False,
     worker_send_task_events=False,
     task_serializer="json",
@@ -84,17 +87,38 @@ def _silence() -> tuple[type[Exception], ...]:
 
 def ring(task: str, key: int, *, queue: str, times: int = 1) -> None:
     """Ring for a task once the transaction in hand is committed. A bell that cannot ring is rung by the sweeper."""
+    transaction.on_commit(lambda: _send(task, key, queue, times))
+
+
+def ring_up_to(n: int, task: str, key: int, *, queue: str, at_least: int = 0) -> None:
+    """Once the transaction in hand is committed, ring until n bells for whatever key lie in the queue that nobody has
+    taken: workers that are idle take theirs at once. at_least: rung whatever lies there, except in heaps."""
 
     def send() -> None:
-        try:
-            for _ in range(times):
-                app.send_task(f"philately.tasks.{task}", [key], queue=queue_name(queue), retry=False)
-                count("bells_rung", task)
-        except _silence() as error:
-            count("bells_failed", task)
-            log.warning("the broker does not answer, the sweeper will ring for %s(%s): %s", task, key, error)
+        untaken = _untaken(queue)
+        _send(task, key, queue, max(n - untaken, at_least if untaken < _HEAP else 0))
 
     transaction.on_commit(send)
+
+
+def _send(task: str, key: int, queue: str, times: int) -> None:
+    try:
+        for _ in range(times):
+            app.send_task(f"philately.tasks.{task}", [key], queue=queue_name(queue), retry=False)
+            count("bells_rung", task)
+    except _silence() as error:
+        count("bells_failed", task)
+        log.warning("the broker does not answer, the sweeper will ring for %s(%s): %s", task, key, error)
+
+
+def _untaken(queue: str) -> int:
+    """Bells that no worker has taken yet; none where the broker does not answer, as ringing will tell."""
+    try:
+        with app.producer_or_acquire() as producer:
+            declared = producer.channel.queue_declare(queue=queue_name(queue), durable=True, auto_delete=False)
+    except _silence():
+        return 0
+    return int(declared.message_count)
 
 
 def declare_queues() -> None:

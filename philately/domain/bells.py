@@ -1,4 +1,4 @@
-"""How often to ring: a relax worker that found work rings for itself again, so more bells would only pile up."""
+"""How often to ring: every idle worker should hear a bell, and more would only pile up."""
 
 import time
 from itertools import chain
@@ -6,23 +6,27 @@ from itertools import chain
 from django.conf import settings
 from django.db.models.functions import Now
 
-from philately.broker import ring
+from philately.broker import ring, ring_up_to
 from philately.models import Candidate, Opinion, Scale
 from philately.states import CandidateState, OpinionState
 
 
 def ring_relax(scale: Scale) -> bool:
-    """Ring once for each relax worker that is idle, and once only where the judge was refused last; says whether
-    anything waits."""
+    """Ring for relax workers where anything waits; says whether it does. Once only where the judge was refused last.
+
+    For as many as RELAX_WORKERS says, less those that hold something here. There may be more, on other machines: while
+    all that are busy are as many as known, one bell lies there for whoever is idle, and he who takes up work passes it
+    on by ringing here himself.
+    """
     candidates, opinions = Candidate.objects.filter(season__scale=scale), Opinion.objects.filter(scale=scale)
     waiting = candidates.filter(state=CandidateState.PARSED), opinions.filter(state=OpinionState.WAITING)
     if not any(some.exists() for some in waiting):
         return False
     relaxing = candidates.filter(state=CandidateState.RELAXING), opinions.filter(state=OpinionState.RELAXING)
     leases = (some.filter(lease_until__gte=Now()).values_list("lease", flat=True).distinct() for some in relaxing)
-    idle = settings.RELAX_WORKERS - len(set(chain.from_iterable(leases)))
-    if idle > 0:
-        ring("relax", scale.pk, queue="relax", times=1 if scale.problem else idle)
+    busy = len(set(chain.from_iterable(leases)))
+    idle = 1 if scale.problem else max(1, settings.RELAX_WORKERS - busy)
+    ring_up_to(idle, "relax", scale.pk, queue="relax", at_least=0 if busy else 1)  # what lies there may be of others
     return True
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 
 from philately.domain import judges, relaxations
-from philately.domain.bells import SparingBell
+from philately.domain.bells import SparingBell, ring_relax
 from philately.domain.in_hand import InHand
 from philately.domain.opinions import OpinionQueue
 from philately.domain.relax_queue import Queue
@@ -42,6 +42,7 @@ def relax_some(scale_id: int, *, stop: Callable[[], bool] = lambda: False) -> bo
 
 def _relax_in_turn(scale_id: int, in_hand: InHand, stop: Callable[[], bool]) -> None:
     began = time.monotonic()
+    has_passed_on = False
     while not stop():
         took = False
         if in_hand.hungry:
@@ -49,6 +50,8 @@ def _relax_in_turn(scale_id: int, in_hand: InHand, stop: Callable[[], bool]) -> 
                 in_hand.rest()
             else:
                 took = in_hand.claim()
+                if took and not has_passed_on:  # there may be others who are idle
+                    has_passed_on = ring_relax(Scale.objects.get(pk=scale_id))
         if len(in_hand):
             in_hand.step()
         elif not took:  # else all of it was known

@@ -163,6 +163,21 @@ def test_while_a_judge_is_refused_one_bell_a_round_rings_for_it(waiting, setting
     assert bells("relax") == [("relax", waiting.season.scale_id)]
 
 
+@pytest.mark.parametrize(("n", "rung"), [(1, 0), (3, 1)])
+def test_who_takes_up_work_rings_once_for_another_where_more_waits(
+    participant, settings, django_capture_on_commit_callbacks, n, rung
+):
+    settings.RELAX_WORKERS = settings.RELAX_CLAIM_ATOMS = 1
+    for factor in range(n):
+        add_candidate(participant, bulk("Cu", a=3.6 + 0.01 * factor), state=S.PARSED)
+    bells("relax")
+
+    with django_capture_on_commit_callbacks(execute=True):
+        relax_some(participant.season.scale_id)
+
+    assert bells("relax") == [("relax", participant.season.scale_id)] * rung
+
+
 def _in_hand(season):
     return in_hand_on(season.scale_id)
 

@@ -1,0 +1,47 @@
+"""Run as a process of its own, by test_broker.py: rings at the broker of its environment. Prints JSON."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "philately.settings")
+
+import django
+
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+
+from philately.broker import app, queue_name, ring, ring_up_to  # noqa: E402
+
+
+def untaken() -> list[int]:
+    """Keys of the bells that lie there, sorted; they are taken."""
+    keys = []
+    with app.connection_for_read() as connection:
+        while message := connection.default_channel.basic_get(queue_name("relax"), no_ack=True):
+            keys.append(json.loads(message.body)[0][0])
+    return sorted(keys)
+
+
+def main() -> dict[str, object]:
+    call_command("migrate", verbosity=0)
+    try:
+        ring_up_to(2, "relax", 1, queue="relax")
+        ring_up_to(2, "relax", 2, queue="relax")
+        ring_up_to(3, "relax", 3, queue="relax")
+        ring_up_to(3, "relax", 4, queue="relax", at_least=1)
+        filled = untaken()
+        ring("relax", 5, queue="relax", times=2)
+        ring_up_to(3, "relax", 6, queue="relax")
+        return {"filled": filled, "others": untaken()}
+    finally:
+        with app.connection_for_write() as connection:
+            for queue in app.conf.task_queues:
+                connection.default_channel.queue_delete(queue.name)
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))
