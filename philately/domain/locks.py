@@ -121,6 +121,13 @@ def is_free(name: str) -> bool:
     return not Lock.objects.filter(name=name).exclude(_free()).exists()
 
 
+def give_up(name: str) -> None:
+    """Nothing is left to do under the lock, so nobody will come to take it from a holder that fell silent."""
+    silent = Lock.objects.filter(name=name, until__lt=Now()).exclude(token="")
+    if silent.exists() and silent.update(token="", until=None, deaths=0):
+        log.warning("the lock %s is free: its holder fell silent, and nothing waits for another", name)
+
+
 def within_reach(name: str) -> bool:
     """Whether the lock is free, or its holder in doubt: one that lives never lets half of the lease pass."""
     sure = Now() + timedelta(seconds=lease_of(name) / 2)

@@ -32,7 +32,7 @@ from philately.domain import (
 from philately.domain.auditors import are_at_it
 from philately.domain.bells import first_waiting, ring_relax
 from philately.domain.files import chunks
-from philately.domain.locks import is_free, within_reach
+from philately.domain.locks import give_up, is_free, within_reach
 from philately.domain.parse import shards_waiting
 from philately.domain.place import blocking
 from philately.domain.transitions import SESSION_LOST, expired, ids, move, say
@@ -166,8 +166,8 @@ def _close_rounds() -> None:
 
 
 def _ring() -> None:
-    """At most one bell a kind of work, and none where somebody is at it. What is rung for and stays as it is while
-    nobody works at all is told."""
+    """At most one bell a kind of work, and none where somebody is at it, but for relax workers, who are many. What is
+    rung for and stays as it is while nobody works at all is told."""
     noted = [name for season in Season.objects.select_related("official_run") for name in _ring_for(season)]
     for scale in Scale.objects.all():
         noted += _ring_relax(scale)
@@ -212,11 +212,12 @@ def _bells_for_parsers(season: Season) -> Iterator[_Bell]:
 
 
 def _bells_for_sequencers(season: Season) -> Iterator[_Bell]:
-    if season.frozen_at is not None:
-        return
+    name = f"place:{season.pk}"
     relaxed = Candidate.objects.filter(season=season, state=CandidateState.RELAXED).exists()
     to_withdraw = _to_withdraw(season)
-    if (relaxed or to_withdraw or occasions.wait(season)) and within_reach(f"place:{season.pk}"):
+    if season.frozen_at is not None or not (relaxed or to_withdraw or occasions.wait(season)):
+        give_up(name)
+    elif within_reach(name):
         yield _Bell("place", "place", [season.pk], _standing_of_run(season, to_withdraw=to_withdraw))
 
 

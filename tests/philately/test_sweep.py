@@ -1,5 +1,7 @@
 """The sweeper: takes from the dead, tries again, sets aside, and rings for what is forgotten and for nothing else."""
 
+from datetime import timedelta
+
 import pytest
 from ase.build import bulk
 from django.db.models import F
@@ -7,6 +9,7 @@ from django.db.models.functions import Now
 from driving import submit
 from facts import add_batch, add_candidate, add_shard, bells, let_expire, long_ago
 
+from philately.broker import ring
 from philately.domain.audits import audit_when_due
 from philately.domain.dumps import refresh
 from philately.domain.intake import read_batches
@@ -14,7 +17,7 @@ from philately.domain.locks import lock
 from philately.domain.place import place_waiting
 from philately.domain.sweep import sweep
 from philately.domain.transitions import claim
-from philately.models import Candidate, CandidateDetail, Season, Shard
+from philately.models import Candidate, CandidateDetail, Lock, Season, Shard
 from philately.states import CandidateState, ShardState, Stage
 
 S = CandidateState
@@ -210,8 +213,65 @@ def test_as_many_relax_bells_ring_as_workers_are_idle(participant, rung):
     add_candidate(participant, bulk("Cu"), state=S.PARSED)
     _held(participant, 3)
     assert rung() == [("relax", participant.season.scale_id)]
-    _held(participant, 1)
-    assert rung() == []
+
+
+def test_where_all_workers_that_are_known_are_busy_one_bell_lies_there_for_others(
+    participant, rung, django_capture_on_commit_callbacks
+):
+    add_candidate(participant, bulk("Cu"), state=S.PARSED)
+    for _ in range(3):  # one more than RELAX_WORKERS says
+        _held(participant, 1)
+
+    assert rung() == [("relax", participant.season.scale_id)]
+    with django_capture_on_commit_callbacks(execute=True):
+        sweep()
+        sweep()
+    assert bells("relax") == [("relax", participant.season.scale_id)]
+
+
+def test_bells_that_nobody_takes_do_not_pile_up(participant, django_capture_on_commit_callbacks, settings, monkeypatch):
+    settings.RELAX_WORKERS = 2
+    monkeypatch.setattr("philately.broker._HEAP", 4)
+    add_candidate(participant, bulk("Cu"), state=S.PARSED)
+    bells("relax")
+
+    for _ in range(6):
+        with django_capture_on_commit_callbacks(execute=True):
+            sweep()
+
+    assert bells("relax") == [("relax", participant.season.scale_id)] * 4
+
+
+def test_a_scale_on_which_nobody_works_gets_its_bell_whatever_lies_there_for_another(
+    participant, django_capture_on_commit_callbacks, settings
+):
+    settings.RELAX_WORKERS = 2
+    add_candidate(participant, bulk("Cu"), state=S.PARSED)
+    bells("relax")
+    with django_capture_on_commit_callbacks(execute=True):
+        ring("relax", 999, queue="relax", times=5)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        sweep()
+
+    assert bells("relax") == [*[("relax", 999)] * 5, ("relax", participant.season.scale_id)]
+
+
+def test_a_lock_that_a_dead_sequencer_left_is_free_where_nobody_will_come_for_it(participant, rung):
+    name = f"place:{participant.season_id}"
+    add_candidate(participant, bulk("Cu"), 0.0)
+    Lock.objects.create(name=name, token="dead", until=Now() - timedelta(seconds=90))
+    assert rung() == [("place", participant.season_id)]
+    assert Lock.objects.get(name=name).token == "dead"  # whoever comes counts it
+
+    place_waiting(participant.season_id)
+    Lock.objects.filter(name=name).update(token="dead", until=Now() - timedelta(seconds=90))
+    rung()
+    assert Lock.objects.get(name=name).token == ""
+
+    Lock.objects.filter(name=name).update(token="alive", until=Now() + timedelta(seconds=90))
+    rung()
+    assert Lock.objects.get(name=name).token == "alive"
 
 
 def test_several_forgotten_shards_ring_for_several_workers_but_not_for_thousands(participant, rung):

@@ -6,6 +6,7 @@ import threading
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
 
@@ -20,7 +21,14 @@ class Command(BaseCommand):
     help = "Take work from workers that died, try again what failed, ring for what was forgotten."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--every", type=float, metavar="SECONDS", help="go on, with this pause (default: once)")
+        parser.add_argument(
+            "--every",
+            type=float,
+            nargs="?",
+            const=settings.SWEEP_EVERY_S,
+            metavar="SECONDS",
+            help="go on, with this pause, or SWEEP_EVERY_S where none is said (default: sweep once)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["every"] is None:
