@@ -8,6 +8,7 @@ import logging
 import secrets
 from datetime import datetime
 
+from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
@@ -63,7 +64,7 @@ def verify(user: User, code: str) -> Device | None:
             authenticator = TOTPDevice.objects.select_for_update().filter(user=user, confirmed=True).first()
             return authenticator if authenticator is not None and authenticator.verify_token(digits) else None
         codes = StaticDevice.objects.select_for_update().filter(user=user, confirmed=True).first()
-        if codes is None or not codes.verify_token(_hashed(user, code)):
+        if codes is None or not codes.verify_token(_as_kept(codes, user, code)):
             return None
     log.warning("user %s used a recovery code", user.pk)
     return codes
@@ -115,6 +116,15 @@ def _code() -> str:
     return "-".join(text[start : start + 4] for start in range(0, len(text), 4))
 
 
-def _hashed(user: User, code: str) -> str:
+def _as_kept(codes: StaticDevice, user: User, code: str) -> str:
+    """Its hash by the key with which it was made, which may be an older one."""
+    older = [_hashed(user, code, key) for key in settings.SECRET_KEY_FALLBACKS]
+    kept = codes.token_set.filter(token__in=older).values_list("token", flat=True).first()
+    return _hashed(user, code) if kept is None else str(kept)
+
+
+def _hashed(user: User, code: str, key: str | None = None) -> str:
+    """key: SECRET_KEY unless told."""
     plain = "".join(code.lower().replace("-", " ").split())
-    return salted_hmac("philately.recovery", f"{user.pk}:{plain}", algorithm="sha256").hexdigest()[:_HASH_CHARACTERS]
+    digest = salted_hmac("philately.recovery", f"{user.pk}:{plain}", secret=key, algorithm="sha256")
+    return digest.hexdigest()[:_HASH_CHARACTERS]

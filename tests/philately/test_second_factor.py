@@ -209,6 +209,19 @@ class TestLoggingIn:
         ask_again()
         assert second_factor.verify(root, new[1]) is not None
 
+    def test_recovery_codes_outlive_a_change_of_the_secret_key_while_the_older_one_is_told(self, codes, root, settings):
+        settings.SECRET_KEY, older = "another one " * 5, settings.SECRET_KEY
+        assert second_factor.verify(root, codes[0]) is None
+        ask_again()
+
+        settings.SECRET_KEY_FALLBACKS = [older]
+        assert second_factor.verify(root, codes[0]) is not None
+        assert second_factor.verify(root, codes[0]) is None  # it is used up
+        ask_again()
+        new = second_factor.new_recovery_codes(root)
+        settings.SECRET_KEY_FALLBACKS = []
+        assert second_factor.verify(root, new[0]) is not None
+
     def test_anothers_code_is_wrong(self, codes, db):
         eve = User.objects.create_user("eve", is_staff=True)
         second_factor.new_recovery_codes(eve)
