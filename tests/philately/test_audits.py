@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.db.models import F
 from django.utils import timezone
-from driving import ordered_alloy
+from driving import ordered_alloy, season_on
 from facts import add_candidate
 
 from hull.entries import Entry, Formula
@@ -322,6 +322,21 @@ def test_the_command_says_what_it_found_by_its_exit_status(season, run, tmp_path
     content = json.loads((tmp_path / "audit.json").read_text())
     assert (content["season"], content["run"], content["counts"]) == ("practice", 1, {"hull energy": 1})
     assert "hull energy stored 1.0" in capsys.readouterr().out
+
+
+def test_the_command_audits_all_seasons_where_none_is_said(season, run, emt_release_file, tmp_path, capsys):
+    season_on(emt_release_file, slug="second", name="Second season")
+    call_command("audit_hull")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("practice: nothing differs: ")
+    assert second.startswith("second: nothing differs: ")
+
+    _point("AuCu").update(hull_energy=1.0)
+    with pytest.raises(CommandError, match="practice: 1 difference in") as differs:
+        call_command("audit_hull", "--json", str(tmp_path / "audits.json"))
+    assert differs.value.returncode == 1
+    told = json.loads((tmp_path / "audits.json").read_text())
+    assert [(one["season"], one["counts"]) for one in told] == [("practice", {"hull energy": 1}), ("second", {})]
 
 
 @pytest.mark.parametrize("arguments", [["no-such"], ["practice", "--run", "9"]])
