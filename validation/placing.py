@@ -20,7 +20,7 @@ from validation.matching import KnownPhase, Match, first_match
 from validation.memory import KeptPhase, Memory
 from validation.references import reference_crystal
 from validation.rules import Reason, Rules
-from validation.scoring import Award, Find
+from validation.scoring import Award, Find, Ledger
 from validation.verdicts import Arrival, Change, LogItem, Outcome, Verdict, text_of
 
 __all__ = ["Arrival", "Change", "Fold", "KeptPhase", "LogItem", "Memory", "Outcome", "Verdict"]
@@ -66,6 +66,10 @@ class Fold:
         memory.systems |= {formulas[number].chemical_system for number in hull.stable_entries()}
         number = len(release.phases) + 1
         return cls(Grounds.of(release), rules, hull, memory, next_number=number, auditors=auditors)
+
+    def forget_arrivals(self) -> None:
+        """What the memory has for those that were placed last; whoever places others brings their own."""
+        self.memory = Memory(Ledger(self.rules.points), self.memory.systems)
 
     def place(self, arrival: Arrival) -> Outcome:
         """Match, formation energy, hull, class and points of the next arrival."""

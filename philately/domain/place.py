@@ -7,7 +7,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F
 
 from philately.domain import (
@@ -89,12 +89,26 @@ def place_waiting(season_id: int, *, stop: Callable[[], bool] = lambda: False) -
 
 
 def leave() -> None:
-    """Keep the hulls for a fast start; to be called at an orderly end of the process."""
-    for run in Run.objects.select_related("release", "scale").filter(pk__in=warm_folds.kept()):
-        with lock(f"place:{run.season_id}") as hold:
-            if hold is not None and (fold := warm_folds.take(run)) is not None:
-                hull_snapshots.save_at_end(run, fold.hull)
-                warm_folds.keep(run, fold)
+    """Keep the hulls for a fast start, the one that was used last first; to be called at an orderly end of the
+    process. What cannot be kept costs whoever comes next the time to build it."""
+    for run in reversed(warm_folds.kept()):
+        try:
+            _leave(run)
+        except (DatabaseError, LockLost) as error:
+            log.error("the hull of run %s could not be kept for a fast start: %s", run, error, extra={"run": run})
+
+
+def _leave(key: int) -> None:
+    run = Run.objects.select_related("release", "scale").filter(pk=key).first()
+    if run is None:  # given up meanwhile
+        return
+    with lock(f"place:{run.season_id}") as hold:
+        if hold is None:
+            return
+        run.refresh_from_db(fields=["placed_to", "log_position", "next_phase_number"])  # others may have placed
+        if (fold := warm_folds.take(run)) is not None:
+            hull_snapshots.save_at_end(run, fold.hull)
+            warm_folds.keep(run, fold)
 
 
 def forget() -> None:
@@ -289,9 +303,10 @@ def _fail(fault: Faulty, *, noted: bool) -> None:
 
 def _fold(run: Run, hold: Held) -> Fold:
     """The run's fold, from this process's memory where nobody else has placed anything since. Kept no longer."""
+    bulk.make_room()  # of this task's connection
     if (warm := warm_folds.take(run)) is not None:
         return warm
-    bulk.make_room()
+    warm_folds.make_room(run)
     rules = Rules.from_json(run.rules)
     memory = Memory(Ledger(rules.points), open_systems(run))
     hull = hull_snapshots.load_or_rebuild(run, partial(hull_of, run, keep=hold.keep), keep=hold.keep)

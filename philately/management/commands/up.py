@@ -16,6 +16,8 @@ from philately.domain.defaults import BUILT_IN, ensure_practice_season
 from philately.models import Season
 from philately.service.supervisor import Child, Supervisor
 
+_KEEPS_HULLS_S = 120.0  # of a million phases one takes some seconds, and the chunk in hand comes first
+
 
 class Command(BaseCommand):
     help = (
@@ -77,9 +79,9 @@ def web_command(host: str, port: int) -> list[str]:
 
 def _workers(relax_workers: int) -> list[Child]:
     names = ["parse", "place", *(f"relax-{number}" for number in range(1, relax_workers + 1))]
-    every = str(settings.SWEEP_EVERY_S)
-    sweeper = [sys.executable, str(settings.BASE_DIR / "manage.py"), "sweep", "--every", every]
-    return [*(Child(name, _worker(name)) for name in names), Child("sweeper", sweeper)]
+    sweeper = [sys.executable, str(settings.BASE_DIR / "manage.py"), "sweep", "--every"]
+    workers = [Child(name, _worker(name), stop_s=_KEEPS_HULLS_S if name == "place" else 10.0) for name in names]
+    return [*workers, Child("sweeper", sweeper)]
 
 
 def _worker(name: str) -> list[str]:
