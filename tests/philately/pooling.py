@@ -142,6 +142,8 @@ HARD = (
     ("\\", -(2**63), 1e-308, False, b"\\x00"),
     ("NULL", 2**63 - 1, 1.7976931348623157e308, True, bytes(range(256))),
     ("", 1, float("inf"), False, b'"'),
+    ("nan", 3, float("-inf"), False, b"\n"),
+    ("'", 4, float("nan"), True, b"'"),
     ("a,b}{'%s %% \n\r\t\u00e9\u4e2d\U0001f48e", 2, 0.1, True, b"{}"),
     (None, None, None, None, None),
 )
@@ -156,7 +158,7 @@ def arrays() -> dict[str, object]:
         with connection.cursor() as cursor:
             cursor.execute(source, values)
             found = [tuple(bytes(one) if isinstance(one, memoryview) else one for one in row) for row in cursor]
-        return found == list(rows) and [str(row) for row in found] == [str(row) for row in rows]  # -0.0 is not 0.0
+        return [repr(row) for row in found] == [repr(row) for row in rows]  # so -0.0 is not 0.0, and nan is nan
 
     bulk.upsert(Lock, ("name", "token", "deaths"), [(str(row[0]), str(row[0]), 1) for row in HARD], unique=("name",))
     bulk.upsert(Lock, ("name", "token", "deaths"), [(str(row[0]), "again", 2) for row in HARD[:2]], unique=("name",))
