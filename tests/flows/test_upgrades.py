@@ -40,6 +40,13 @@ class Database:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def rows(self, query: str) -> list[tuple]:
+        if self._url is None:
+            with closing(sqlite3.connect(self._file)) as connection:
+                return connection.execute(query).fetchall()
+        with psycopg.connect(self._url) as connection:
+            return connection.execute(query).fetchall()
+
     def schema(self) -> set[tuple]:
         """What it consists of; columns in any order, since one that came later stands last."""
         if self._url is None:
@@ -84,6 +91,26 @@ def test_whatever_a_database_stood_at_it_becomes_what_a_new_one_is(make, stands_
 
     assert older.schema() == newer.schema()
     assert "No planned migration operations" in older.do("manage.py", "migrate", "--plan")
+
+
+@pytest.mark.slow
+def test_wishes_to_withdraw_are_given_the_season_of_their_candidate(make):
+    older = make("older")
+    older.do(str(OLDER), "0021_dumps_that_rest")
+
+    older.do("manage.py", "migrate")
+
+    found = older.rows(
+        "SELECT w.season_id = c.season_id, s.slug, c.arrival, w.done_at IS NULL "
+        "FROM philately_withdrawal w JOIN philately_candidate c ON c.id = w.candidate_id "
+        "JOIN philately_season s ON s.id = c.season_id ORDER BY w.id"
+    )
+    assert [(bool(same), slug, arrival, bool(waits)) for same, slug, arrival, waits in found] == [
+        (True, "first", 1, False),
+        (True, "first", 2, True),
+        (True, "second", 1, False),
+        (True, "second", 2, True),
+    ]
 
 
 @pytest.mark.slow
