@@ -103,10 +103,46 @@ def refusal(**changes):
         ({"ALLOWED_HOSTS": "*"}, "name the hosts"),
         ({"HTTPS": "0"}, "needs HTTPS=1"),
         ({"STORAGE_URL": "http://hidden@bucket"}, "begins with s3:// or file:///"),
+        ({"METRICS_TOKEN": "change-me"}, "METRICS_TOKEN has the change-me"),
+        ({"DATABASE_URL": "postgresql://philately:change-me@postgres/philately"}, "DATABASE_URL has the change-me"),
+        ({"BROKER_URL": "amqp://philately:change-me@rabbitmq:5672//"}, "BROKER_URL has the change-me"),
+        ({"STORAGE_URL": "s3://change-me:hidden@philately"}, "STORAGE_URL has the change-me"),
+        ({"AWS_ACCESS_KEY_ID": "change-me"}, "AWS_ACCESS_KEY_ID has the change-me"),
+        ({"AWS_SECRET_ACCESS_KEY": "change-me"}, "AWS_SECRET_ACCESS_KEY has the change-me"),
     ],
 )
 def test_what_would_not_be_safe_is_refused_with_a_sentence(changes, sentence):
     assert sentence in refusal(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sent"),
+    [
+        ({}, "max-age=31536000; includeSubDomains; preload"),
+        ({"HSTS_SUBDOMAINS": "0"}, "max-age=31536000"),
+        ({"HSTS_S": "300"}, "max-age=300; includeSubDomains; preload"),
+        ({"HSTS_S": "0"}, ""),
+    ],
+)
+def test_for_how_long_and_for_which_hosts_browsers_insist_on_tls(tmp_path, changes, sent):
+    code = (
+        "from django.http import HttpResponse; from django.test import RequestFactory; "
+        "from django.middleware.security import SecurityMiddleware; "
+        "answer = SecurityMiddleware(lambda request: HttpResponse())(RequestFactory().get('/', secure=True)); "
+        "print(answer.get('Strict-Transport-Security', ''))"
+    )
+    own = {"DJANGO_SETTINGS_MODULE": "philately.settings", "DATA_DIR": str(tmp_path), **PRODUCTION, **changes}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **own},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.stdout.strip() == sent, done.stderr
 
 
 def test_an_older_key_may_be_kept_while_it_is_changed():
