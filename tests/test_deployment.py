@@ -24,6 +24,7 @@ OURS = [
 READ_BY_OTHERS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "WEB_CONCURRENCY"}  # by boto, by gunicorn
 OF_COMPOSE = {"POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "IMAGE_TAG", "TORCH_INDEX", "WEB_PORT", "PRIVATE_ADDRESS"}
 OF_COMPOSE |= {"RELAX_REPLICAS", "COMMIT", "POSTGRES_SHARED_BUFFERS"}
+OF_BOTH = {"QUEUE_PREFIX"}  # settings have it, too
 
 KEY = secrets.token_urlsafe(50)
 PRODUCTION = {
@@ -159,7 +160,7 @@ class TestCompose:
             assert all(command in get_commands() for command in named)
         elif words[0] == "celery":
             assert words[words.index("--app") + 1] == "philately.broker"
-            assert words[words.index("--queues") + 1] in QUEUES
+            assert words[words.index("--queues") + 1] in {f"${{QUEUE_PREFIX:-}}{queue}" for queue in QUEUES}
         else:
             assert words[:2] == ["gunicorn", "philately.wsgi"]
 
@@ -186,7 +187,8 @@ class TestCompose:
         asked = re.findall(r"\$\{(\w+)(:-)?", (ROOT / file).read_text())
 
         assert asked
-        assert {name for name, _ in asked} <= OF_COMPOSE | READ_BY_OTHERS
+        assert {name for name, _ in asked} <= OF_COMPOSE | OF_BOTH | READ_BY_OTHERS
+        assert settings_read() >= OF_BOTH
         assert {name for name, default in asked if not default} <= set(EXAMPLE)
 
     @pytest.mark.parametrize(("file", "name"), OURS)
