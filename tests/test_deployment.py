@@ -3,13 +3,14 @@
 import os
 import re
 import secrets
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from django.core.management import get_commands
+from django.core.management import get_commands, load_command_class
 
 from philately.broker import QUEUES
 
@@ -176,8 +177,29 @@ class TestCompose:
         services = COMPOSE[file]["services"]
         used = {volume.partition(":")[0] for one in services.values() for volume in one.get("volumes", ())}
 
-        assert used == set(COMPOSE[file]["volumes"])
+        assert {name for name in used if not name.startswith("./")} == set(COMPOSE[file]["volumes"])
         assert {other for one in services.values() for other in one.get("depends_on", ())} <= set(services)
+
+    def test_commands_that_the_document_runs_in_a_container_are_ones_that_the_code_has(self):
+        commands = re.findall(r"^docker compose run --rm web python manage\.py (.+?)(?:  +#.*)?$", OPERATIONS, re.M)
+
+        assert len(commands) >= 4
+        for name, *words in map(shlex.split, commands):
+            app = get_commands()[name]
+            load_command_class(app, name).create_parser("manage.py", name).parse_args(words)
+
+    @pytest.mark.parametrize("file", COMPOSE)
+    def test_folders_of_the_host_are_alike_everywhere_and_in_neither_git_nor_image(self, file):
+        services = [COMPOSE[file]["services"][name] for other, name in OURS if other == file]
+        shared = [[volume for volume in one["volumes"] if volume.startswith("./")] for one in services]
+        left_out = (ROOT / ".dockerignore").read_text().split()
+
+        assert all(one == ["./models:/models:ro", "./exchange:/exchange"] for one in shared)
+        for folder in ("models", "exchange"):
+            assert f"/{folder}/" in (ROOT / ".gitignore").read_text().split()
+            assert folder in left_out
+        owner = re.search(r"--uid (\d+)", (ROOT / "Dockerfile").read_text())[1]
+        assert f"install -d -o {owner} exchange" in OPERATIONS
 
     def test_every_variable_of_the_example_is_a_setting_or_compose_s_own(self):
         assert set(EXAMPLE) - settings_read() - READ_BY_OTHERS == OF_COMPOSE & set(EXAMPLE)
@@ -249,9 +271,16 @@ class TestImage:
         (tmp_path / "torch" / "version.py").write_text("from typing import Optional\ncuda: Optional[str] = None\n")
         script = str(ROOT / ".ci" / "check_torch.py")
 
-        done = subprocess.run([sys.executable, script, kind], env={"PYTHONPATH": str(tmp_path)}, check=False)
+        done = subprocess.run(
+            [sys.executable, script, kind],
+            env={"PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
         assert done.returncode == status
+        assert ("set TORCH_INDEX in .env" in done.stdout) == (status == 1)
 
     def test_the_web_server_is_started_as_compose_starts_it(self):
         command = re.search(r"^CMD \[(.*)\]$", self.IMAGE, re.M)[1].replace('"', "").split(", ")
