@@ -13,6 +13,7 @@ import yaml
 from django.core.management import get_commands, load_command_class
 
 from philately.broker import QUEUES
+from philately.service import web_config
 
 ROOT = Path(__file__).resolve().parents[1]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
@@ -287,3 +288,32 @@ class TestImage:
         web = [word for part in COMPOSE["compose.yaml"]["services"]["web"]["command"] for word in part.split("=")]
 
         assert command == web
+
+
+class TestProxy:
+    """nginx as docs/operations.md has it, beside what the web server takes."""
+
+    SAID = dict(re.findall(r"^ +(\w+) (.+?);", OPERATIONS.split("```nginx")[1].split("```")[0], re.M))
+    LARGE = {"k": 1 << 10, "m": 1 << 20}
+
+    def size(self, name):
+        text = self.SAID[name].split()[-1]
+        return int(text[:-1]) * self.LARGE[text[-1]]
+
+    def test_it_lets_the_largest_upload_through_with_its_form_and_headers(self):
+        default = int(re.search(r'"UPLOAD_LIMIT_BYTES", ([\d_]+)\)', SETTINGS)[1])
+
+        assert self.size("client_max_body_size") >= default + (1 << 20)
+        assert self.size("large_client_header_buffers") >= web_config.limit_request_field_size
+        assert (self.SAID["proxy_request_buffering"], self.SAID["proxy_http_version"]) == ("off", "1.1")
+
+    def test_it_says_all_that_settings_believe_of_a_proxy(self):
+        told = set(re.findall(r"proxy_set_header (\S+ \S+);", OPERATIONS))
+
+        assert told == {"Host $host", "X-Forwarded-Proto $scheme", "X-Forwarded-For $proxy_add_x_forwarded_for"}
+
+
+def test_the_broker_that_is_documented_waits_as_long_as_that_of_compose():
+    composed = COMPOSE["compose.yaml"]["services"]["rabbitmq"]["environment"]["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"]
+
+    assert re.search(r"`consumer_timeout = (\d+)`", OPERATIONS)[1] == re.search(r"consumer_timeout (\d+)", composed)[1]
