@@ -3,7 +3,8 @@
 #   docker build --build-arg TORCH_INDEX=… -t philately .                            for CPUs
 #   docker build --build-arg TORCH_INDEX=… --build-arg TORCH=gpu -t philately-gpu .  for NVIDIA GPUs
 #
-# TORCH_INDEX: address of PyTorch's package index for CPUs or for one version of CUDA, as its installation page has it.
+# TORCH_INDEX: address of PyTorch's package index for CPUs or for one version of CUDA, as its installation page has it;
+# compose takes it from .env.
 FROM python:3.11-slim-bookworm
 
 ARG TORCH=cpu
@@ -30,7 +31,7 @@ RUN python -m hull && python -m validation.compiling \
     && STATIC_ROOT=/app/static-collected python manage.py collectstatic --noinput --verbosity 0 \
     && rm -rf /app/data
 
-# what verdicts name as the code that made them: --build-arg COMMIT=$(git rev-parse HEAD)
+# what verdicts name as the code that made them: --build-arg COMMIT=$(git rev-parse HEAD), with compose COMMIT=… before it
 ARG COMMIT=""
 ENV CODE_COMMIT=$COMMIT DATA_DIR=/data STATIC_ROOT=/app/static-collected OMP_NUM_THREADS=1
 VOLUME /data

@@ -27,7 +27,7 @@ def main() -> int:
     if (cuda is None) == (wanted == "cpu"):
         return 0
     kind = f"CUDA {cuda}" if cuda else "CPUs"
-    print(f"TORCH={wanted}, but this torch is built for {kind}: give --build-arg TORCH_INDEX,")
+    print(f"TORCH={wanted}, but this torch is built for {kind}: set TORCH_INDEX in .env (docker build: --build-arg),")
     print("the address of PyTorch's package index for the other kind, or TORCH for this one")
     return 1
 

@@ -5,6 +5,7 @@ The defaults run the whole platform on one machine: SQLite, Celery on the filesy
 
 import logging
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -32,6 +33,10 @@ if HTTPS and DEBUG:
     raise ImproperlyConfigured("DEBUG=1 shows settings and code to every visitor: it is not for HTTPS=1")
 if HTTPS and "*" in ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS=* lets anybody choose the host in our links: name the hosts")
+_SECRETS = ["METRICS_TOKEN", "DATABASE_URL", "BROKER_URL", "STORAGE_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+for _name in _SECRETS:
+    if "change-me" in re.split("[:/@]", env.str(_name, "")):
+        raise ImproperlyConfigured(f"{_name} has the change-me of .env.example, which everybody knows: put in your own")
 
 
 def _own_secret_key() -> str:
@@ -162,8 +167,8 @@ DUMP_DIR = DATA_DIR / "dumps"  # where one is written before it goes to the stor
 HULL_DIR = DATA_DIR / "hulls"  # snapshots, for a fast start; they may be deleted at any time
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
-SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_HSTS_SECONDS = env.int("HSTS_S", 31_536_000) if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS and env.bool("HSTS_SUBDOMAINS", True)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked from inside, past the proxy
 X_FRAME_OPTIONS = "DENY"

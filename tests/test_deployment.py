@@ -3,15 +3,17 @@
 import os
 import re
 import secrets
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from django.core.management import get_commands
+from django.core.management import get_commands, load_command_class
 
 from philately.broker import QUEUES
+from philately.service import web_config
 
 ROOT = Path(__file__).resolve().parents[1]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
@@ -24,6 +26,7 @@ OURS = [
 READ_BY_OTHERS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "WEB_CONCURRENCY"}  # by boto, by gunicorn
 OF_COMPOSE = {"POSTGRES_PASSWORD", "RABBITMQ_PASSWORD", "IMAGE_TAG", "TORCH_INDEX", "WEB_PORT", "PRIVATE_ADDRESS"}
 OF_COMPOSE |= {"RELAX_REPLICAS", "COMMIT", "POSTGRES_SHARED_BUFFERS"}
+OF_BOTH = {"QUEUE_PREFIX"}  # settings have it, too
 
 KEY = secrets.token_urlsafe(50)
 PRODUCTION = {
@@ -103,10 +106,46 @@ def refusal(**changes):
         ({"ALLOWED_HOSTS": "*"}, "name the hosts"),
         ({"HTTPS": "0"}, "needs HTTPS=1"),
         ({"STORAGE_URL": "http://hidden@bucket"}, "begins with s3:// or file:///"),
+        ({"METRICS_TOKEN": "change-me"}, "METRICS_TOKEN has the change-me"),
+        ({"DATABASE_URL": "postgresql://philately:change-me@postgres/philately"}, "DATABASE_URL has the change-me"),
+        ({"BROKER_URL": "amqp://philately:change-me@rabbitmq:5672//"}, "BROKER_URL has the change-me"),
+        ({"STORAGE_URL": "s3://change-me:hidden@philately"}, "STORAGE_URL has the change-me"),
+        ({"AWS_ACCESS_KEY_ID": "change-me"}, "AWS_ACCESS_KEY_ID has the change-me"),
+        ({"AWS_SECRET_ACCESS_KEY": "change-me"}, "AWS_SECRET_ACCESS_KEY has the change-me"),
     ],
 )
 def test_what_would_not_be_safe_is_refused_with_a_sentence(changes, sentence):
     assert sentence in refusal(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sent"),
+    [
+        ({}, "max-age=31536000; includeSubDomains; preload"),
+        ({"HSTS_SUBDOMAINS": "0"}, "max-age=31536000"),
+        ({"HSTS_S": "300"}, "max-age=300; includeSubDomains; preload"),
+        ({"HSTS_S": "0"}, ""),
+    ],
+)
+def test_for_how_long_and_for_which_hosts_browsers_insist_on_tls(tmp_path, changes, sent):
+    code = (
+        "from django.http import HttpResponse; from django.test import RequestFactory; "
+        "from django.middleware.security import SecurityMiddleware; "
+        "answer = SecurityMiddleware(lambda request: HttpResponse())(RequestFactory().get('/', secure=True)); "
+        "print(answer.get('Strict-Transport-Security', ''))"
+    )
+    own = {"DJANGO_SETTINGS_MODULE": "philately.settings", "DATA_DIR": str(tmp_path), **PRODUCTION, **changes}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **own},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.stdout.strip() == sent, done.stderr
 
 
 def test_an_older_key_may_be_kept_while_it_is_changed():
@@ -123,7 +162,7 @@ class TestCompose:
             assert all(command in get_commands() for command in named)
         elif words[0] == "celery":
             assert words[words.index("--app") + 1] == "philately.broker"
-            assert words[words.index("--queues") + 1] in QUEUES
+            assert words[words.index("--queues") + 1] in {f"${{QUEUE_PREFIX:-}}{queue}" for queue in QUEUES}
         else:
             assert words[:2] == ["gunicorn", "philately.wsgi"]
 
@@ -139,8 +178,29 @@ class TestCompose:
         services = COMPOSE[file]["services"]
         used = {volume.partition(":")[0] for one in services.values() for volume in one.get("volumes", ())}
 
-        assert used == set(COMPOSE[file]["volumes"])
+        assert {name for name in used if not name.startswith("./")} == set(COMPOSE[file]["volumes"])
         assert {other for one in services.values() for other in one.get("depends_on", ())} <= set(services)
+
+    def test_commands_that_the_document_runs_in_a_container_are_ones_that_the_code_has(self):
+        commands = re.findall(r"^docker compose run --rm web python manage\.py (.+?)(?:  +#.*)?$", OPERATIONS, re.M)
+
+        assert len(commands) >= 4
+        for name, *words in map(shlex.split, commands):
+            app = get_commands()[name]
+            load_command_class(app, name).create_parser("manage.py", name).parse_args(words)
+
+    @pytest.mark.parametrize("file", COMPOSE)
+    def test_folders_of_the_host_are_alike_everywhere_and_in_neither_git_nor_image(self, file):
+        services = [COMPOSE[file]["services"][name] for other, name in OURS if other == file]
+        shared = [[volume for volume in one["volumes"] if volume.startswith("./")] for one in services]
+        left_out = (ROOT / ".dockerignore").read_text().split()
+
+        assert all(one == ["./models:/models:ro", "./exchange:/exchange"] for one in shared)
+        for folder in ("models", "exchange"):
+            assert f"/{folder}/" in (ROOT / ".gitignore").read_text().split()
+            assert folder in left_out
+        owner = re.search(r"--uid (\d+)", (ROOT / "Dockerfile").read_text())[1]
+        assert f"install -d -o {owner} exchange" in OPERATIONS
 
     def test_every_variable_of_the_example_is_a_setting_or_compose_s_own(self):
         assert set(EXAMPLE) - settings_read() - READ_BY_OTHERS == OF_COMPOSE & set(EXAMPLE)
@@ -150,7 +210,8 @@ class TestCompose:
         asked = re.findall(r"\$\{(\w+)(:-)?", (ROOT / file).read_text())
 
         assert asked
-        assert {name for name, _ in asked} <= OF_COMPOSE | READ_BY_OTHERS
+        assert {name for name, _ in asked} <= OF_COMPOSE | OF_BOTH | READ_BY_OTHERS
+        assert settings_read() >= OF_BOTH
         assert {name for name, default in asked if not default} <= set(EXAMPLE)
 
     @pytest.mark.parametrize(("file", "name"), OURS)
@@ -211,12 +272,48 @@ class TestImage:
         (tmp_path / "torch" / "version.py").write_text("from typing import Optional\ncuda: Optional[str] = None\n")
         script = str(ROOT / ".ci" / "check_torch.py")
 
-        done = subprocess.run([sys.executable, script, kind], env={"PYTHONPATH": str(tmp_path)}, check=False)
+        done = subprocess.run(
+            [sys.executable, script, kind],
+            env={"PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
         assert done.returncode == status
+        assert ("set TORCH_INDEX in .env" in done.stdout) == (status == 1)
 
     def test_the_web_server_is_started_as_compose_starts_it(self):
         command = re.search(r"^CMD \[(.*)\]$", self.IMAGE, re.M)[1].replace('"', "").split(", ")
         web = [word for part in COMPOSE["compose.yaml"]["services"]["web"]["command"] for word in part.split("=")]
 
         assert command == web
+
+
+class TestProxy:
+    """nginx as docs/operations.md has it, beside what the web server takes."""
+
+    SAID = dict(re.findall(r"^ +(\w+) (.+?);", OPERATIONS.split("```nginx")[1].split("```")[0], re.M))
+    LARGE = {"k": 1 << 10, "m": 1 << 20}
+
+    def size(self, name):
+        text = self.SAID[name].split()[-1]
+        return int(text[:-1]) * self.LARGE[text[-1]]
+
+    def test_it_lets_the_largest_upload_through_with_its_form_and_headers(self):
+        default = int(re.search(r'"UPLOAD_LIMIT_BYTES", ([\d_]+)\)', SETTINGS)[1])
+
+        assert self.size("client_max_body_size") >= default + (1 << 20)
+        assert self.size("large_client_header_buffers") >= web_config.limit_request_field_size
+        assert (self.SAID["proxy_request_buffering"], self.SAID["proxy_http_version"]) == ("off", "1.1")
+
+    def test_it_says_all_that_settings_believe_of_a_proxy(self):
+        told = set(re.findall(r"proxy_set_header (\S+ \S+);", OPERATIONS))
+
+        assert told == {"Host $host", "X-Forwarded-Proto $scheme", "X-Forwarded-For $proxy_add_x_forwarded_for"}
+
+
+def test_the_broker_that_is_documented_waits_as_long_as_that_of_compose():
+    composed = COMPOSE["compose.yaml"]["services"]["rabbitmq"]["environment"]["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"]
+
+    assert re.search(r"`consumer_timeout = (\d+)`", OPERATIONS)[1] == re.search(r"consumer_timeout (\d+)", composed)[1]

@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from ase.build import bulk
+from django.conf import settings as project_settings
 from django.db import connection
 from driving import cif, first_texts, ordered_alloy, run_all, submit
 
@@ -19,13 +22,34 @@ from philately.queries.dumps import latest_dump
 SCRIPT = Path(__file__).with_name("restored.py")
 LATER = {"Ag3Pt.cif": cif(ordered_alloy("Ag", "Pt", lattice_ang=4.0)), "Ni.cif": cif(bulk("Ni"))}
 OTHERS = {"Ni3Pd.cif": cif(ordered_alloy("Ni", "Pd", lattice_ang=3.6))}
+WRITTEN_MEANWHILE = 20
 
 
 def back_up_database(path):
-    connection.ensure_connection()
-    with sqlite3.connect(path) as copy:
-        connection.connection.backup(copy)
-    copy.close()
+    """By the document's statement, while another connection writes sessions."""
+    operations = (project_settings.BASE_DIR / "docs" / "operations.md").read_text()
+    [statement] = re.findall(r'^sqlite3 data/db\.sqlite3 "(.+?)"', operations, re.M)
+    opened = [sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None) for _ in range(2)]
+    reader, writer = opened
+    numbers = iter(range(WRITTEN_MEANWHILE))
+
+    def write():
+        for number in islice(numbers, 1):
+            row = (f"written-meanwhile-{number}", "", "2027-01-01")
+            writer.execute("INSERT INTO django_session (session_key, session_data, expire_date) VALUES (?, ?, ?)", row)
+        return 0
+
+    reader.set_progress_handler(write, 100)  # steps of SQLite's machine
+    reader.execute(statement.replace("philately.sqlite3", str(path)))
+    for one in opened:
+        one.close()
+
+
+def sessions_in(database):
+    opened = sqlite3.connect(database)
+    (rows,) = opened.execute("SELECT count(*) FROM django_session").fetchone()
+    opened.close()
+    return rows
 
 
 def restored(folder, **asked):
@@ -55,6 +79,7 @@ def test_an_older_database_with_newer_files_is_whole_and_goes_on(season, partici
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     back_up_database(folder / "db.sqlite3")
+    assert sessions_in(folder / "db.sqlite3") < sessions_in(connection.settings_dict["NAME"]) == WRITTEN_MEANWHILE
     lost = submit(participant, LATER)  # lost with the database; its files are not
     run_all(season)
     refresh(season.pk)
