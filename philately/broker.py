@@ -4,7 +4,10 @@ import logging
 import logging.config
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging
@@ -19,6 +22,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "philately.settings")
 log = logging.getLogger(__name__)
 
 QUEUES = ("parse", "relax", "place")
+_ANSWER_S = 5.0
+_OF_AMQP, _OF_REDIS = ("read_timeout", "write_timeout"), ("socket_timeout", "socket_connect_timeout")
+_LIMITS = {"amqp": _OF_AMQP, "amqps": _OF_AMQP, "redis": _OF_REDIS, "rediss": _OF_REDIS}  # as each transport names them
 _HEAP = 1000  # bells that nobody takes: there is no worker, and the next one needs no more
 
 
@@ -114,19 +120,29 @@ def _send(task: str, key: int, queue: str, times: int) -> None:
 def _untaken(queue: str) -> int:
     """Bells that no worker has taken yet; none where the broker does not answer, as ringing will tell."""
     try:
-        with app.producer_or_acquire() as producer:
-            declared = producer.channel.queue_declare(queue=queue_name(queue), durable=True, auto_delete=False)
+        with _asking() as channel:
+            declared = channel.queue_declare(queue=queue_name(queue), durable=True, auto_delete=False)
     except _silence():
         return 0
     return int(declared.message_count)
+
+
+@contextmanager
+def _asking() -> Iterator[Any]:
+    """A channel of a connection that publishes nothing: RabbitMQ listens no longer to those that do while its memory or
+    disk runs short. An answer comes within seconds, or it raises one of ``_silence``."""
+    scheme = settings.BROKER_URL.partition("://")[0]
+    limits = dict.fromkeys(_LIMITS.get(scheme, ()), _ANSWER_S)
+    with app.connection_for_read(connect_timeout=_ANSWER_S, transport_options=limits) as connection:
+        yield connection.default_channel
 
 
 def declare_queues() -> None:
     """Say again which queues there are. Redis forgets them when it is flushed or restarted, and whoever rings believes
     that it has said so already: its bells would reach nobody."""
     try:
-        with app.producer_or_acquire() as producer:
+        with _asking() as channel:
             for queue in app.conf.task_queues:
-                queue(producer.channel).declare()
+                queue(channel).declare()
     except _silence() as error:
         log.warning("the broker does not answer, the next round tells it its queues: %s", error)

@@ -1,4 +1,5 @@
-"""Run as a process of its own, by test_broker.py: rings at the broker of its environment. Prints JSON."""
+"""Run as a process of its own, by test_broker.py: rings at the broker of its environment, or with the argument
+``declare`` only says which queues there are. Prints JSON."""
 
 import json
 import os
@@ -14,7 +15,7 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402
 
-from philately.broker import app, queue_name, ring, ring_up_to  # noqa: E402
+from philately.broker import app, declare_queues, queue_name, ring, ring_up_to  # noqa: E402
 
 
 def untaken() -> list[int]:
@@ -26,7 +27,7 @@ def untaken() -> list[int]:
     return sorted(keys)
 
 
-def main() -> dict[str, object]:
+def ringing() -> dict[str, object]:
     call_command("migrate", verbosity=0)
     try:
         ring_up_to(2, "relax", 1, queue="relax")
@@ -44,4 +45,7 @@ def main() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main()))
+    if sys.argv[1:] == ["declare"]:
+        declare_queues()
+    else:
+        print(json.dumps(ringing()))
