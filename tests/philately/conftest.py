@@ -1,5 +1,7 @@
 """Fixtures that tests of several subjects start from."""
 
+import logging
+
 import pytest
 from facts import add_candidate
 from stories import STORY
@@ -13,3 +15,11 @@ def story(season, join_as):
     candidates = [add_candidate(join_as(name), atoms, energy) for atoms, energy, name in STORY]
     place_waiting(season.pk)
     return candidates
+
+
+@pytest.fixture
+def errors(caplog, monkeypatch):
+    """What the log says loudly."""
+    monkeypatch.setattr(logging.getLogger("philately"), "propagate", True)
+    caplog.set_level(logging.ERROR, logger="philately")
+    return lambda: [record.getMessage() for record in caplog.records]
