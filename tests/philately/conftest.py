@@ -6,6 +6,7 @@ import pytest
 from driving import season_on
 from facts import add_candidate
 from stories import STORY
+from tus_requests import Programme
 
 from philately.domain.place import place_waiting
 from philately.domain.releases import import_release
@@ -50,3 +51,8 @@ def audited(season, second, emt_release_file):
         return season_on(emt_release_file, **plan)
 
     return open_with
+
+
+@pytest.fixture
+def programme(season, participant) -> Programme:
+    return Programme(participant.user, season.slug)
