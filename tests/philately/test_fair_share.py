@@ -1,17 +1,13 @@
-"""Slices of batches come into the queue in fair turns, late, and a large upload holds up nobody's small one."""
-
-import time
-from itertools import groupby
-from types import SimpleNamespace
+"""Slices of batches come into the queue in fair turns, late, and what is withdrawn comes no further."""
 
 import pytest
 from driving import submit
 from facts import Killed, before_statement, kill, let_expire
+from uploading import owners_in_order, unreadable
 
-from philately.domain import fair_share, intake, parse, quotas, readings
+from philately.domain import fair_share, intake, quotas
 from philately.domain.fair_share import has_room, next_batch
 from philately.domain.intake import is_waited_for, read_batches
-from philately.domain.readings import Reading
 from philately.domain.withdrawals import ask, end_release
 from philately.models import Batch, Candidate, Lock, Membership, Season, Shard
 from philately.states import BatchState, CandidateState
@@ -24,22 +20,10 @@ def _small_slices(settings):
     settings.SHARD_SIZE, settings.RELEASE_AHEAD = 2, 4
 
 
-def _texts(count, name="a"):
-    """Structures that cannot be read, which is quick."""
-    return {f"{name}{number:03}.cif": f"data_{name}{number}\n_cell_length_a 1\n" for number in range(count)}
-
-
 def _served(season):
     """Workers take everything that is in the queue."""
     Shard.objects.update(state="parsed")
     return Candidate.objects.filter(season=season, state=S.RECEIVED).update(state=S.SET_ASIDE)
-
-
-def _order(season):
-    """Whose slices came one after the other."""
-    rows = Candidate.objects.filter(season=season).order_by("arrival")
-    batches = rows.values_list("shard", "batch__owner__user__username")
-    return [owner for (_, owner), _ in groupby(batches)]
 
 
 def _drain(season):
@@ -51,7 +35,7 @@ def _drain(season):
 
 def test_no_more_is_released_than_keeps_workers_busy_and_the_rest_when_they_ask_for_it(participant):
     season = participant.season
-    batch = submit(participant, _texts(9))
+    batch = submit(participant, unreadable(9))
 
     assert read_batches(season.pk) == 0
     batch.refresh_from_db()
@@ -72,7 +56,7 @@ def test_no_more_is_released_than_keeps_workers_busy_and_the_rest_when_they_ask_
 
 def test_more_is_released_where_workers_have_more_in_hand(participant, settings):
     season = participant.season
-    submit(participant, _texts(30))
+    submit(participant, unreadable(30))
     read_batches(season.pk)
     assert Candidate.objects.count() == 4
 
@@ -88,13 +72,13 @@ def test_more_is_released_where_workers_have_more_in_hand(participant, settings)
 
 def test_a_small_batch_comes_after_one_slice_of_a_large_one_that_is_being_released(participant, join_as):
     season = participant.season
-    submit(participant, _texts(40))
+    submit(participant, unreadable(40))
     for _ in range(3):
         read_batches(season.pk)
         _served(season)
     last = Season.objects.get().next_arrival
 
-    small = submit(join_as("ben"), _texts(3, "b"))
+    small = submit(join_as("ben"), unreadable(3, "b"))
     read_batches(season.pk)
     _served(season)
     read_batches(season.pk)
@@ -106,8 +90,8 @@ def test_participants_have_as_much_each_however_many_batches_they_make_of_it(par
     season = participant.season
     ben = join_as("ben")
     for number in range(10):
-        submit(ben, _texts(2, f"b{number}"))
-    submit(participant, _texts(20))
+        submit(ben, unreadable(2, f"b{number}"))
+    submit(participant, unreadable(20))
     _drain(season)
 
     first = list(Candidate.objects.order_by("arrival").values_list("batch__owner__user__username", flat=True))[8:32]
@@ -118,9 +102,9 @@ def test_participants_have_as_much_each_however_many_batches_they_make_of_it(par
 def test_structures_are_what_is_shared_and_not_slices(participant, join_as, settings):
     """One sends thousands of batches of one structure, the other a large one."""
     season, ben = participant.season, join_as("ben")
-    submit(participant, _texts(16))
+    submit(participant, unreadable(16))
     for number in range(8):
-        submit(ben, _texts(1, f"b{number}"))
+        submit(ben, unreadable(1, f"b{number}"))
     _drain(season)
 
     owners = list(Candidate.objects.order_by("arrival").values_list("batch__owner__user__username", flat=True))
@@ -130,10 +114,10 @@ def test_structures_are_what_is_shared_and_not_slices(participant, join_as, sett
 
 def test_the_batches_of_one_participant_take_turns(participant):
     season = participant.season
-    large = submit(participant, _texts(20))
+    large = submit(participant, unreadable(20))
     read_batches(season.pk)
     _served(season)
-    small = submit(participant, _texts(4, "s"))
+    small = submit(participant, unreadable(4, "s"))
     for _ in range(3):
         read_batches(season.pk)
         _served(season)
@@ -144,22 +128,22 @@ def test_the_batches_of_one_participant_take_turns(participant):
 
 def test_who_was_away_has_saved_up_nothing(participant, join_as):
     season = participant.season
-    submit(participant, _texts(40))
+    submit(participant, unreadable(40))
     for _ in range(8):
         read_batches(season.pk)
         _served(season)
-    submit(join_as("ben"), _texts(30, "b"))
+    submit(join_as("ben"), unreadable(30, "b"))
     _drain(season)
 
-    order = _order(season)
+    order = owners_in_order(season)
     first_of_ben = order.index("ben")
     assert "ann" in order[first_of_ben + 1 : first_of_ben + 5]
 
 
 def test_whose_turn_it_is_follows_from_rows_alone(participant, join_as):
     season = participant.season
-    submit(participant, _texts(12))
-    submit(join_as("ben"), _texts(12, "b"))
+    submit(participant, unreadable(12))
+    submit(join_as("ben"), unreadable(12, "b"))
     read_batches(season.pk)
     _served(season)
 
@@ -174,8 +158,8 @@ def test_killed_at_any_statement_the_account_and_the_order_are_those_of_an_undis
 ):
     settings.MAX_ATTEMPTS = 1000
     season, ben = participant.season, join_as("ben")
-    submit(participant, _texts(8))
-    submit(ben, _texts(8, "b"))
+    submit(participant, unreadable(8))
+    submit(ben, unreadable(8, "b"))
     number = 0
     while is_waited_for(season.pk):
         number += 7  # a step is some thirty statements: it is killed everywhere
@@ -205,158 +189,6 @@ def _account(season):
     return served, clock
 
 
-@pytest.fixture
-def turns(monkeypatch):
-    """Which batch was read, shard after shard."""
-    seen = []
-    turn = Reading.turn
-
-    def watched(self, hold):
-        seen.append(self.batch.pk)
-        return turn(self, hold)
-
-    monkeypatch.setattr(Reading, "turn", watched)
-    return seen
-
-
-def test_a_small_upload_is_read_while_a_large_one_is_unpacked(participant, join_as, turns):
-    large = submit(participant, _texts(40))
-    small = submit(join_as("ben"), _texts(3, "b"))
-
-    read_batches(participant.season_id)
-
-    assert turns[:4] == [large.pk, small.pk, large.pk, small.pk]
-    assert _order(participant.season)[0] == "ben"
-
-
-def test_one_that_arrives_meanwhile_is_read_in_the_next_round(participant, join_as, turns):
-    large = submit(participant, _texts(40))
-    arrived = []
-
-    def meanwhile(at_work):
-        if len(turns) == 3:
-            arrived.append(submit(join_as("ben"), _texts(3, "b")))
-
-    read_batches(participant.season_id, between=meanwhile)
-
-    assert turns[:7] == [large.pk] * 4 + [arrived[0].pk, large.pk, arrived[0].pk]
-
-
-def test_one_s_own_small_upload_is_read_beside_one_s_large_one(participant, turns):
-    large = submit(participant, _texts(40))
-    small = submit(participant, _texts(3, "s"))
-
-    read_batches(participant.season_id)
-
-    assert turns[:4] == [large.pk, small.pk, large.pk, small.pk]
-
-
-def test_told_to_stop_it_gives_back_what_it_did_not_finish_and_no_attempt_counts(participant, turns):
-    batch = submit(participant, _texts(40))
-
-    for _ in range(5):
-        before = len(turns)
-        read_batches(participant.season_id, stop=lambda before=before: len(turns) >= before + 2)
-
-    batch.refresh_from_db()
-    assert (batch.state, batch.attempts, batch.n_found) == (BatchState.UPLOADED, 0, 4)
-    assert not Candidate.objects.exists()
-
-
-def test_while_it_reads_the_worker_parses_in_between(participant, join_as):
-    season = participant.season
-    submit(join_as("ben"), _texts(3, "b"))
-    submit(participant, _texts(40))
-
-    def between(at_work):
-        parse.parse_a_little(season.pk, at_work)
-
-    read_batches(season.pk, between=between)
-
-    assert Candidate.objects.filter(batch__owner__user__username="ben", state=S.REJECTED).count() == 3
-
-
-def test_an_upload_that_cannot_be_read_does_not_hold_up_others(participant, join_as):
-    bad = submit(join_as("ben"), _texts(3, "b"))
-    Batch.objects.filter(pk=bad.pk).update(stored_as="nowhere")
-    good = submit(participant, _texts(3))
-
-    with pytest.raises(FileNotFoundError):
-        read_batches(participant.season_id)
-
-    good.refresh_from_db()
-    assert good.state == BatchState.READ
-
-
-def test_what_may_have_killed_its_reader_twice_is_read_alone(participant, join_as, turns):
-    suspect = submit(join_as("ben"), _texts(6, "b"))
-    Batch.objects.filter(pk=suspect.pk).update(attempts=2)
-    other = submit(participant, _texts(6))
-
-    read_batches(participant.season_id)
-
-    alone = [pk for pk, _ in groupby(turns)]
-    assert alone in ([suspect.pk, other.pk], [other.pk, suspect.pk])
-
-
-def test_a_reader_that_is_killed_further_on_each_time_sets_nothing_aside(participant):
-    batch = submit(participant, _texts(20))
-
-    def die_after(rounds):
-        seen = []
-
-        def between(at_work):
-            seen.append(1)
-            if len(seen) == rounds:
-                raise Killed
-
-        return between
-
-    for rounds in range(1, 8):
-        with pytest.raises(Killed):
-            read_batches(participant.season_id, between=die_after(rounds))
-        let_expire(Lock.objects.all())
-    read_batches(participant.season_id)
-
-    batch.refresh_from_db()
-    assert batch.n_counted == 20
-
-
-def test_a_reader_that_is_killed_at_the_same_place_each_time_sets_the_batch_aside(participant, monkeypatch):
-    batch = submit(participant, _texts(20))
-
-    def die(self, hold):
-        raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Reading, "turn", die)
-        for _ in range(3):
-            with pytest.raises(Killed):
-                read_batches(participant.season_id)
-            let_expire(Lock.objects.all())
-    read_batches(participant.season_id)
-
-    batch.refresh_from_db()
-    assert (batch.state, batch.attempts) == (BatchState.SET_ASIDE, 3)
-    assert "organiser" in batch.problem
-
-
-def test_the_limit_on_reading_does_not_count_the_turns_of_others(participant, settings, monkeypatch):
-    settings.UPLOAD_LIMIT_S = 60.0
-    batch = submit(participant, _texts(6))
-    ahead_s = [0.0]
-    monkeypatch.setattr(readings, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead_s[0]))
-
-    def an_hour(at_work):
-        ahead_s[0] += 3600
-
-    read_batches(participant.season_id, between=an_hour)
-
-    batch.refresh_from_db()
-    assert batch.n_counted == 6
-    assert ahead_s[0] >= 2 * 3600
-
-
 def test_room_is_counted_no_further_than_needed(participant, django_assert_max_num_queries):
     with django_assert_max_num_queries(3):
         fair_share.has_room(participant.season_id)
@@ -366,7 +198,7 @@ def test_room_is_counted_no_further_than_needed(participant, django_assert_max_n
 
 def test_a_batch_that_is_withdrawn_enters_the_queue_no_further(participant):
     season = participant.season
-    batch = submit(participant, _texts(9))
+    batch = submit(participant, unreadable(9))
     read_batches(season.pk)
 
     assert end_release(batch, by=participant.user) == 5
@@ -383,7 +215,7 @@ def test_a_batch_that_is_withdrawn_enters_the_queue_no_further(participant):
 
 def test_withdrawn_at_any_statement_of_a_release_it_is_as_large_as_what_entered(participant):
     for number in range(1, 40, 3):
-        batch = submit(participant, _texts(9, f"n{number}-"))
+        batch = submit(participant, unreadable(9, f"n{number}-"))
         read_batches(participant.season_id)
         _served(participant.season)
         with before_statement(number, lambda batch=batch: end_release(batch, by=participant.user)):
@@ -397,7 +229,7 @@ def test_withdrawn_at_any_statement_of_a_release_it_is_as_large_as_what_entered(
 
 
 def test_what_waits_for_its_turn_uses_quota_and_what_is_withdrawn_does_not(participant):
-    batch = submit(participant, _texts(9))
+    batch = submit(participant, unreadable(9))
     read_batches(participant.season_id)
     before = quotas.limits_of(participant.season).structures_a_day
     assert before - quotas.quota_left(participant).left.structures_a_day == 9
@@ -408,7 +240,7 @@ def test_what_waits_for_its_turn_uses_quota_and_what_is_withdrawn_does_not(parti
 
 
 def test_the_batch_s_page_says_how_many_wait_for_their_turn(client, participant):
-    batch = submit(participant, _texts(9))
+    batch = submit(participant, unreadable(9))
     client.force_login(participant.user)
     read_batches(participant.season_id)
 

@@ -5,7 +5,7 @@ import os
 import time
 
 import pytest
-from test_dry_runs import start
+from dry_running import start
 
 from philately.domain import dry_reading, dry_runs, tidying
 from philately.models import DryRun

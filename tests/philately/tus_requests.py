@@ -3,17 +3,22 @@
 import base64
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings as project_settings
+from django.core.files.storage import default_storage
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
+from driving import first_texts, zipped
 
 from philately.domain.keys import make_key
-from philately.models import User
+from philately.models import Batch, User
 
 PART = "application/offset+octet-stream"
 TOLD = {"filename": "batch.zip", "method": "substitution", "consent": "yes"}
+DATA = zipped(first_texts())
 
 
 def encoded(told: dict[str, str]) -> str:
@@ -61,3 +66,14 @@ class Programme:
 
     def send(self, data: bytes, **changes: Any) -> HttpResponse:
         return self.patch(self.begin(len(data), **changes), 0, data)
+
+
+def staged() -> list[str]:
+    """Names of the files in which uploads grow."""
+    folder = Path(project_settings.STAGING_DIR)
+    return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+
+def stored_bytes(batch: Batch) -> bytes:
+    with default_storage.open(batch.stored_as) as stream:
+        return stream.read()

@@ -1,6 +1,8 @@
-"""Shards of small alloys that EMT relaxes in milliseconds."""
+"""Shards of small alloys that EMT relaxes in milliseconds, and the parts that are written of them."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 from ase.build import bulk
@@ -36,3 +38,12 @@ def alloys(count: int) -> list[Ordered]:
 def poison() -> Ordered:
     """The only one with palladium."""
     return Ordered("poison", Crystal.of(3.9 * (np.ones((3, 3)) - np.eye(3)) / 2, [[0, 0, 0]], [46]))
+
+
+def folder_of(out: Path) -> Path:
+    """Where parts of the results lie until all are there."""
+    return out.with_name(f"{out.name}.parts")
+
+
+def parts_of(out: Path) -> list[Path]:
+    return sorted(folder_of(out).glob("*.parquet"))

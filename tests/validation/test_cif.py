@@ -1,5 +1,6 @@
+"""A CIF is read as pymatgen reads it, or refused with a reason that names the line; whatever the text, nothing else."""
+
 import io
-import time
 import warnings
 import zipfile
 from pathlib import Path
@@ -10,31 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.io.cif import CifParser, CifWriter
 
+from tests.validation.cif_reading import RULES, rejection
 from tests.validation.validation_crystals import cif_text, prototypes
 from validation.cif import read_block
-from validation.rules import Reason, Rejected, Rules
+from validation.rules import Reason, Rejected
 
-RULES = Rules(max_atoms=300)
 SAME_SITE_ANG = 0.02
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "mp.zip"
 PROTOTYPES = prototypes()
 WRITTEN = str(CifWriter(PROTOTYPES["rocksalt"], symprec=0.01))
-COORDINATES = ("label", "type_symbol", "fract_x", "fract_y", "fract_z")
-OCCUPIED = (*COORDINATES, "occupancy")
-FM3M = "_symmetry_space_group_name_H-M 'F m -3 m'\n"
-ROCKSALT = "Na1 Na 0 0 0\nCl1 Cl 0.5 0.5 0.5"
-TILTED_C2 = ("x,y,z", "y,x,-z", "x+1/2,y+1/2,z+1/2", "y+1/2,x+1/2,-z+1/2")  # C2, in a setting that no table has
-CUBIC = (5.64, 5.64, 5.64, 90, 90, 90)
-
-
-def rejection(text, rules=RULES):
-    with pytest.raises(Rejected) as caught:
-        read_block(text, rules)
-    return caught.value
-
-
-def operations(*triplets):
-    return "loop_\n_symmetry_equiv_pos_as_xyz\n" + "".join(f"'{triplet}'\n" for triplet in triplets)
 
 
 def assert_same_as_pymatgen(text):
@@ -78,75 +63,6 @@ def test_numbers_with_uncertainties_are_read():
     crystal = read_block(cif_text("Na1 Na 0.25(1) 0 0", cell=("4.00(2)", 4, 4, 90, 90, 90)), RULES)
 
     assert crystal.frac_coords[0, 0] == pytest.approx(0.25)
-
-
-@pytest.mark.parametrize(
-    "symmetry",
-    [
-        FM3M,
-        "_space_group_name_H-M_alt 'Fm-3m'\n",
-        "_space_group_name_Hall '-F 4 2 3'\n",
-        "_symmetry_Int_Tables_number 225\n",
-        "_space_group_IT_number 225\n" + FM3M,
-    ],
-)
-def test_a_group_by_name_hall_symbol_or_number_alone_is_expanded(symmetry):
-    assert len(read_block(cif_text(ROCKSALT, cell=CUBIC, extra=symmetry), RULES)) == 8
-
-
-def test_operations_listed_are_used_before_names():
-    text = cif_text(
-        "Na1 Na 0.1 0.2 0.3", extra="_symmetry_space_group_name_H-M 'my own'\n" + operations("x,y,z", "-x,-y,-z")
-    )
-
-    assert len(read_block(text, RULES)) == 2
-
-
-@pytest.mark.parametrize("name", ["P21/c", "P2_1/c", "P2(1)/c", "P 1 21/c 1"])
-def test_names_are_read_in_their_common_spellings(name):
-    text = cif_text("Na1 Na 0.1 0.2 0.3", extra=f"_symmetry_space_group_name_H-M '{name}'\n")
-
-    assert len(read_block(text, RULES)) == 4
-
-
-def test_rhombohedral_axes_are_recognised_by_the_cell():
-    text = cif_text("Na1 Na 0 0 0", cell=(4, 4, 4, 70, 70, 70), extra="_symmetry_space_group_name_H-M 'R -3 m'\n")
-
-    assert len(read_block(text, RULES)) == 1
-
-
-def test_a_rounded_special_position_is_one_atom():
-    text = cif_text(
-        "Mg1 Mg 0.3333 0.6667 0.25", cell=(3.21, 3.21, 5.21, 90, 90, 120), extra="_space_group_IT_number 194\n"
-    )
-
-    assert len(read_block(text, RULES)) == 2
-
-
-@pytest.mark.parametrize(
-    ("label", "kind", "symbol"),
-    [
-        ("X1", "O2-", "O"),
-        ("X1", "Fe3+", "Fe"),
-        ("X1", "O-2", "O"),
-        ("X1", "CL", "Cl"),
-        ("Fe1", "?", "Fe"),
-        ("CA1", ".", "Ca"),
-        ("O1A", ".", "O"),
-        ("D1", "D", "H"),
-        ("D2", ".", "H"),
-    ],
-)
-def test_elements_are_read_from_type_then_label(label, kind, symbol):
-    assert read_block(cif_text(f"{label} {kind} 0 0 0"), RULES).symbols == (symbol,)
-
-
-@pytest.mark.parametrize(("label", "kind"), [("1Na", "."), ("Xx", "."), ("Na1", "Xx"), ("?", "?"), ("Na1", "NaCl")])
-def test_labels_that_name_no_element_are_refused(label, kind):
-    problem = rejection(cif_text(f"Na1 Na 0 0 0\n{label} {kind} 0.5 0.5 0.5"))
-
-    assert problem.reason is Reason.UNKNOWN_ELEMENT
-    assert "site 2" in problem.detail
 
 
 @pytest.mark.parametrize(
@@ -229,176 +145,6 @@ def test_absurd_cells_are_refused(cell):
 
 def test_a_missing_cell_names_the_tag():
     assert "_cell_length_a" in rejection("data_a\n_x 1\n").detail
-
-
-def test_no_sites_are_refused():
-    cell_only = cif_text().split("loop_")[0]
-
-    assert rejection(cell_only).reason is Reason.NO_ATOMS
-    assert rejection(cell_only + "loop_\n_atom_site_label\n_atom_site_fract_x\n").reason is Reason.NO_ATOMS
-
-
-@pytest.mark.parametrize("value", ["?", ".", "nan", "inf", "1e308", "-1e5", "abc", "1/3"])
-def test_coordinates_that_are_no_numbers_name_their_site(value):
-    problem = rejection(cif_text(f"Na1 Na 0 0 0\nCl1 Cl 0.5 {value} 0.5"))
-
-    assert problem.reason is Reason.BAD_COORDINATES
-    assert "site 2 (Cl)" in problem.detail
-
-
-def test_missing_columns_of_coordinates_are_refused():
-    text = cif_text("Na1 Na 0 0", columns=COORDINATES[:4])
-
-    assert rejection(text).reason is Reason.BAD_COORDINATES
-    assert rejection(cif_text("Na1 Na", columns=COORDINATES[:2])).reason is Reason.BAD_COORDINATES
-
-
-@pytest.mark.parametrize("missing", ["x", "y", "z"])
-def test_a_missing_column_of_coordinates_is_named(missing):
-    columns = tuple(column for column in COORDINATES if column != f"fract_{missing}")
-
-    problem = rejection(cif_text("Na1 Na 0 0", columns=columns))
-
-    assert problem.reason is Reason.BAD_COORDINATES
-    assert f"no _atom_site_fract_{missing};" in problem.detail
-
-
-def test_coordinates_in_other_numbers_than_sites_are_refused():
-    spare = "loop_\n_atom_site_fract_z\n0\n0.5\n0.7\n"
-
-    problem = rejection(cif_text("Na1 Na 0 0\nCl1 Cl 0.5 0.5", columns=COORDINATES[:4]) + spare)
-
-    assert problem.reason is Reason.BAD_COORDINATES
-    assert "2 x, 2 y and 3 z" in problem.detail
-
-
-def test_columns_of_their_own_loops_are_read_where_they_fit():
-    spare = "loop_\n_atom_site_fract_z\n0\n0.5\n"
-
-    assert len(read_block(cif_text("Na1 Na 0 0\nCl1 Cl 0.5 0.5", columns=COORDINATES[:4]) + spare, RULES)) == 2
-
-
-def test_one_site_may_be_written_without_a_loop():
-    cell = cif_text().split("loop_")[0]
-    site = "".join(
-        f"_atom_site_{column} {value}\n" for column, value in zip(COORDINATES, ("Na1", "Na", 0, 0, 0), strict=True)
-    )
-
-    assert read_block(cell + site, RULES).symbols == ("Na",)
-
-
-def test_occupancies_in_another_number_than_sites_are_disorder():
-    problem = rejection(cif_text() + "loop_\n_atom_site_occupancy\n1\n")
-
-    assert problem.reason is Reason.DISORDERED
-    assert "1 occupancies are given for 2 sites" in problem.detail
-
-
-@pytest.mark.parametrize(("hydrogens", "refused"), [("2", True), ("abc", True), ("0", False), ("?", False)])
-def test_hydrogens_that_have_no_place_are_not_lost_in_silence(hydrogens, refused):
-    text = cif_text(f"O1 O 0 0 0 {hydrogens}", columns=(*COORDINATES, "attached_hydrogens"))
-
-    if refused:
-        assert "site 1 (O)" in rejection(text).detail
-    else:
-        assert len(read_block(text, RULES)) == 1
-
-
-def test_a_rejection_names_its_sites_and_its_limit():
-    coordinate = rejection(cif_text("Na1 Na 0 0 0\nCl1 Cl 0.5 ? 0.5"))
-    occupancy = rejection(cif_text("Na1 Na 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 0.7", columns=OCCUPIED))
-    element = rejection(cif_text("Na1 Na 0 0 0\nXx Xx 0.5 0.5 0.5"))
-    cell = rejection(cif_text(cell=(4, 4, 2000, 90, 90, 90)))
-
-    assert coordinate.sites == occupancy.sites == element.sites == (2,)
-    assert (occupancy.limit, coordinate.limit) == (1.0, 1000.0)
-    assert (cell.value, cell.limit) == (2000.0, 1000.0)
-
-
-@pytest.mark.parametrize("number", ["1_0", "0x1", "1e5", "Infinity", "'0.5'", "0,5"])
-def test_what_only_python_takes_for_a_coordinate_is_none(number):
-    assert rejection(cif_text(f"Na1 Na {number} 0 0")).reason is Reason.BAD_COORDINATES
-
-
-@pytest.mark.parametrize("occupancy", ["0.5", "0", "1.5", "-1", "nan", "0.99", "abc"])
-def test_partial_occupancies_are_disorder(occupancy):
-    problem = rejection(cif_text(f"Na1 Na 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 {occupancy}", columns=OCCUPIED))
-
-    assert problem.reason is Reason.DISORDERED
-    assert "site 2 (Cl)" in problem.detail
-
-
-@pytest.mark.parametrize("occupancy", ["1", "1.0", "0.9995", "1.0005", "1.000(2)", "?", "."])
-def test_full_occupancies_pass(occupancy):
-    assert len(read_block(cif_text(f"Na1 Na 0 0 0 {occupancy}", columns=OCCUPIED), RULES)) == 1
-
-
-@pytest.mark.parametrize("second", ["K1 K 0 0 0", "Na2 Na 0.001 1.0 -1", "K1 K 0.999 0 0"])
-def test_two_atoms_on_one_place_are_disorder(second):
-    assert rejection(cif_text(f"Na1 Na 0 0 0\n{second}")).reason is Reason.DISORDERED
-
-
-@pytest.mark.parametrize(
-    ("extra", "words"),
-    [
-        ("_symmetry_space_group_name_H-M 'Q 7'\n", "not known"),
-        ("_space_group_name_Hall 'nonsense'\n", "not known"),
-        ("_symmetry_Int_Tables_number 231\n", "231"),
-        ("_symmetry_Int_Tables_number many\n", "many"),
-        ("_symmetry_Int_Tables_number 221\n" + FM3M, "225.*221"),
-        (FM3M + operations("x,y,z"), "225.*1 symmetry operation,"),
-        ("_symmetry_space_group_name_H-M 'P 1'\n" + operations("x,y,z", "-x,-y,-z"), "number 1.*number 2"),
-        (operations("x,y,z", "x,y"), "operation 2"),
-        (operations("x,y,z", "2x,y,z"), "operation 2"),
-        (operations("x,x,z"), "operation 1"),
-        (operations("h,k,l"), "operation 1"),
-        (operations("__import__('os')".replace("'", '"')), "operation 1"),
-        (operations("x,y,z", "-x,y,z", "x,-y,z"), "not a space group"),
-        (operations("x,y,z", "x+y,y,z"), "not a space group"),
-        ("_symmetry_space_group_name_H-M 'P 1'\n_space_group_name_H-M_alt 'F m -3 m'\n", r"number 225.*number 1\)"),
-        ("_symmetry_Int_Tables_number 1\n_space_group_IT_number 225\n", r"number 225.*number 1\)"),
-        ("_space_group_name_Hall '-F 4 2 3'\n" + operations("x,y,z"), "225.*1 symmetry operation,"),
-        (
-            operations("x,y,z") + "loop_\n_space_group_symop_operation_xyz\n'x,y,z'\n'-x,-y,-z'\n",
-            "list different symmetry operations",
-        ),
-        ("_symmetry_Int_Tables_number 4\n" + operations(*TILTED_C2), "number 4.*number 5"),
-        (operations(*["x,y,z"] * 193), "193.*192"),
-        (operations(*["x,y,z"] * 20_000), "20000.*192"),
-    ],
-)
-def test_symmetry_that_is_none_or_contradicts_itself_is_refused(extra, words):
-    problem = rejection(cif_text(extra=extra))
-
-    assert problem.reason is Reason.BAD_SYMMETRY
-    with pytest.raises(Rejected, match=words):
-        raise problem
-
-
-def test_a_cell_without_the_symmetry_of_its_group_is_refused():
-    problem = rejection(cif_text(ROCKSALT, cell=(5.64, 6.64, 5.64, 90, 90, 90), extra=FM3M))
-
-    assert problem.reason is Reason.BAD_SYMMETRY
-
-
-def test_many_listed_sites_are_refused_quickly():
-    sites = "\n".join(f"C{n} C 0.{n:05d} 0 0" for n in range(50_000))
-    start = time.process_time()
-
-    problem = rejection(cif_text(sites))
-
-    assert problem.reason in (Reason.TOO_MANY_ATOMS, Reason.TOO_LARGE)
-    assert rejection(cif_text(sites), Rules(max_text_bytes=10_000_000)).reason is Reason.TOO_MANY_ATOMS
-    assert time.process_time() - start < 2.0
-
-
-def test_expanded_sites_are_counted_before_they_are_separated():
-    sites = "\n".join(f"C{n} C 0.{n:03d}1 0.2{n:03d} 0.3" for n in range(100))
-
-    problem = rejection(cif_text(sites, cell=CUBIC, extra=FM3M))
-
-    assert problem.reason is Reason.TOO_MANY_ATOMS
-    assert "sites fill the cell; at most 2,400" in problem.detail
 
 
 @given(st.text(max_size=300))
