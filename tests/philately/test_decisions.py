@@ -6,7 +6,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.urls import reverse
 from facts import Killed, add_candidate, before_statement, bells, kill, rows_of
-from stories import STORY, alloy, stretched, warm_hull
+from stories import alloy, stretched, warm_hull
 
 from philately.domain import place
 from philately.domain.audits import audit
@@ -28,13 +28,6 @@ HELD = 8  # of the story: gold far below its reference
 @pytest.fixture(autouse=True)
 def _cold():
     place.forget()
-
-
-@pytest.fixture
-def story(season, join_as):
-    candidates = [add_candidate(join_as(name), atoms, energy) for atoms, energy, name in STORY]
-    place_waiting(season.pk)
-    return candidates
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 from django.core.management import CommandError, call_command
 from facts import add_candidate, rows_of
-from stories import STORY, alloy
+from stories import alloy
 
 from hull.reference import read_release
 from philately.domain import place
@@ -26,13 +26,6 @@ S = CandidateState
 @pytest.fixture(autouse=True)
 def _cold():
     place.forget()
-
-
-@pytest.fixture
-def story(season, join_as):
-    candidates = [add_candidate(join_as(name), atoms, energy) for atoms, energy, name in STORY]
-    place_waiting(season.pk)
-    return candidates
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from driving import season_on
 from facts import Killed, add_candidate, before_statement, kill, let_expire, rows_of
-from stories import STORY, VERDICTS, alloy
+from stories import VERDICTS, alloy
 
 from hull.reference import read_release
 from philately.domain import evaluations, place
@@ -37,14 +37,6 @@ S = CandidateState
 @pytest.fixture(autouse=True)
 def _cold():
     place.forget()
-
-
-@pytest.fixture
-def story(season, join_as):
-    """Placed, all of them."""
-    candidates = [add_candidate(join_as(name), atoms, energy) for atoms, energy, name in STORY]
-    place_waiting(season.pk)
-    return candidates
 
 
 def _plan(season, **changes):

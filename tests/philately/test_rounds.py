@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.utils import timezone
 from facts import Killed, add_candidate, before_statement, kill, rows_of
-from stories import STORY, alloy, stretched
+from stories import alloy, stretched
 
 from philately.domain import place, rounds
 from philately.domain.audits import audit
@@ -29,13 +29,6 @@ from philately.states import CandidateState, Role
 @pytest.fixture(autouse=True)
 def _cold():
     place.forget()
-
-
-@pytest.fixture
-def story(season, join_as):
-    candidates = [add_candidate(join_as(name), atoms, energy) for atoms, energy, name in STORY]
-    place_waiting(season.pk)
-    return candidates
 
 
 @pytest.fixture
