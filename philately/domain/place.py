@@ -74,6 +74,7 @@ def place_waiting(season_id: int, *, stop: Callable[[], bool] = lambda: False) -
     stop: asked before each chunk; what is left then is for whoever is rung for next.
     """
     placed = 0
+    bulk.make_room()  # each task has a connection of its own, whatever is still in memory
     with lock(f"place:{season_id}") as hold:
         caution = Caution(settings.PLACE_CHUNK, hold.deaths if hold is not None else 0)
         while hold is not None and not stop():
@@ -303,9 +304,9 @@ def _fail(fault: Faulty, *, noted: bool) -> None:
 
 def _fold(run: Run, hold: Held) -> Fold:
     """The run's fold, from this process's memory where nobody else has placed anything since. Kept no longer."""
-    bulk.make_room()  # of this task's connection
     if (warm := warm_folds.take(run)) is not None:
         return warm
+    bulk.make_room()
     warm_folds.make_room(run)
     rules = Rules.from_json(run.rules)
     memory = Memory(Ledger(rules.points), open_systems(run))
