@@ -58,7 +58,8 @@ def test_who_asks_a_broker_that_hangs_goes_on_without_an_answer(tmp_path, own_se
     assert "the broker does not answer" in done.stderr
 
 
-def test_a_worker_for_a_queue_that_is_none_of_ours_does_not_start(environment):
+def test_a_worker_for_a_queue_that_is_none_of_ours_does_not_start(tmp_path):
+    environment = os.environ | {"DATA_DIR": str(tmp_path), "BROKER_URL": "filesystem://", "QUEUE_PREFIX": "test-"}
     command = [sys.executable, "-m", "celery", "--app", "philately.broker", "worker", "--queues", "relax"]  # no prefix
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
