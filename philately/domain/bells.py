@@ -15,8 +15,8 @@ def ring_relax(scale: Scale) -> bool:
     """Ring for relax workers where anything waits; says whether it does. Once only where the judge was refused last.
 
     For as many as RELAX_WORKERS says, less those that hold something here. There may be more, on other machines: while
-    all that are busy are as many as known, one bell lies there for whoever is idle, and he who takes up work passes it
-    on by ringing here himself.
+    all that are busy are as many as known, one bell lies there for whoever is idle, and whoever takes up work passes
+    it on by ringing here.
     """
     candidates, opinions = Candidate.objects.filter(season__scale=scale), Opinion.objects.filter(scale=scale)
     waiting = candidates.filter(state=CandidateState.PARSED), opinions.filter(state=OpinionState.WAITING)

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 from driving import first_texts, place_all, read_all, relax_all, run_all, zipped
 from playwright.sync_api import expect
-from visiting import PATIENCE_MS, Watched, fill_upload, sign_up
+from visiting import PATIENCE_MS, SCREENS, Watched, fill_upload, sign_up
 
 from philately.domain import intake
 from philately.models import Batch
@@ -77,8 +77,7 @@ def test_a_refusal_stands_on_the_form_and_keeps_what_was_typed(live_server, seas
     expect(page.get_by_label("Method", exact=True)).to_have_value("substitution")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
 def test_pages_follow_the_systems_colours_and_fit_the_screen(live_server, season, browser, scheme, width):
     visit = Watched(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = visit.page

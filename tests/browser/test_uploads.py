@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from driving import cif, first_texts, ordered_alloy, zipped
 from playwright.sync_api import Page, Request, expect
-from visiting import PATIENCE_MS, Watched, fill_upload, sign_up
+from visiting import PATIENCE_MS, SCREENS, Watched, fill_upload, sign_up
 from web_server import WebServer, web_server
 
 from philately.domain.dry_reading import carry_out
@@ -182,8 +182,7 @@ class TestOnThePage:
         visit.context.close()
         assert Batch.objects.get().n_bytes == archive.stat().st_size
 
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
-    @pytest.mark.parametrize("width", [390, 1280])
+    @pytest.mark.parametrize(("width", "scheme"), SCREENS)
     def test_its_pages_fit_the_screen(self, live_server, season, browser, scheme, width, tmp_path):
         visit = Watched(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
         page, archive = visit.page, tmp_path / "batch.zip"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 FLAGS = (
@@ -15,6 +16,12 @@ FLAGS = (
 )
 PASSWORD = "a-long-enough-one"
 PATIENCE_MS = 15_000
+SCREENS = [  # widths in pixels, and colours
+    (390, "dark"),
+    (1280, "light"),
+    pytest.param(390, "light", marks=pytest.mark.slow),
+    pytest.param(1280, "dark", marks=pytest.mark.slow),
+]
 
 
 class Watched:

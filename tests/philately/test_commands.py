@@ -1,6 +1,9 @@
 """Each command says what it did, or in one sentence why not."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from ase.build import bulk
@@ -43,6 +46,18 @@ def test_every_command_explains_itself_and_each_of_its_arguments(name):
 def _show(name, *arguments, capsys):
     call_command(name, *map(str, arguments))
     return capsys.readouterr().out
+
+
+def test_a_process_starts_without_what_only_few_tasks_need(tmp_path):
+    program = (
+        "import sys, django; django.setup(); import philately.tasks, philately.wsgi; "
+        "print(sorted({'torch', 'matgl', 'pymatgen', 'ase', 'pandas'} & set(sys.modules)))"
+    )
+    own = {"DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "philately.settings"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
 
 
 def test_create_season_opens_one_on_the_scale_of_its_release(season, capsys):

@@ -153,7 +153,7 @@ def _amid(texts, *deeds):
     return asked, list(serially(texts[:5])), list(serially(texts[5:10]))
 
 
-@pytest.mark.parametrize("n_children", [1, 2])
+@pytest.mark.parametrize("n_children", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("deed", "reason", "words"),
     [
