@@ -7,7 +7,6 @@ the database and the data folder.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ from django.core.files import File  # noqa: E402
 from django.core.files.uploadedfile import UploadedFile  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 
-from benchmark.machine import peak_rss_mb  # noqa: E402
+from benchmark.machine import peak_rss_mb, peak_rss_of_children_mb  # noqa: E402
 from benchmark.seasons import fill, make  # noqa: E402
 from hull.entries import SYMBOLS  # noqa: E402
 from philately.domain import intake, parse, reading, twins  # noqa: E402
@@ -104,11 +103,7 @@ def work(number: int) -> dict[str, float]:
             parse.parse_shard(shard.pk)
     twins.settle(season.pk)
     reading.leave()
-    return {"worker": peak_rss_mb(), "child": _peak_of_children_mb()}
-
-
-def _peak_of_children_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return {"worker": peak_rss_mb(), "child": peak_rss_of_children_mb()}
 
 
 def _worker(number: int) -> subprocess.Popen[str]:

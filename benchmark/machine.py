@@ -31,6 +31,11 @@ def peak_rss_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def peak_rss_of_children_mb() -> float:
+    """The same of the largest that was started and has ended; at least what this one had when it started them."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
 def versions() -> dict[str, str]:
     """Of Python and of those packages that are installed."""
     found = {"python": platform.python_version()}

@@ -6,7 +6,6 @@ tried on pairs that were pushed to the matcher's limit, on all cores.
 
 from __future__ import annotations
 
-import resource
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from functools import partial
 
 from benchmark.cifs import corpus, made
 from benchmark.databases import in_a_process, on_each
+from benchmark.machine import peak_rss_mb, peak_rss_of_children_mb
 from benchmark.match_allotropes import crowd
 from benchmark.match_groups import beside_pymatgen
 from benchmark.pairs import MAX_ATOMS
@@ -115,8 +115,7 @@ def measure(*, quick: bool, full: bool, say: Callable[[str], None]) -> dict[str,
     ):
         say(f"{count:,} pairs at the limit of {'twins' if prefix else 'duplicates'}")
         figures |= pairs_at_limit(crystals, tolerances, count, say, prefix=prefix)
-    peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {**figures, "peak_memory_mb_here": max(peaks) / 1024}
+    return {**figures, "peak_memory_mb_here": max(peak_rss_mb(), peak_rss_of_children_mb())}
 
 
 def bases(every: int = 1) -> list[Crystal]:

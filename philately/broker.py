@@ -91,9 +91,9 @@ def _silence() -> tuple[type[Exception], ...]:
     return OperationalError, OSError, *connection.connection_errors, *connection.channel_errors
 
 
-def ring(task: str, key: int, *, queue: str, times: int = 1) -> None:
+def ring(task: str, key: int, *, queue: str) -> None:
     """Ring for a task once the transaction in hand is committed. A bell that cannot ring is rung by the sweeper."""
-    transaction.on_commit(lambda: _send(task, key, queue, times))
+    transaction.on_commit(lambda: _send(task, key, queue, 1))
 
 
 def ring_up_to(n: int, task: str, key: int, *, queue: str, at_least: int = 0) -> None:
@@ -121,7 +121,7 @@ def _untaken(queue: str) -> int:
     """Bells that no worker has taken yet; none where the broker does not answer, as ringing will tell."""
     try:
         with _asking() as channel:
-            declared = channel.queue_declare(queue=queue_name(queue), durable=True, auto_delete=False)
+            declared = app.amqp.queues[queue_name(queue)](channel).queue_declare()
     except _silence():
         return 0
     return int(declared.message_count)

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from philately.domain import auditors
+from philately.domain import auditors, bulk
 from philately.domain.audit_log import About, Deed, record
 from philately.domain.locks import Hold, LockLost, lock
 from philately.domain.occasions import following
@@ -257,6 +257,7 @@ def _refuse_discarded(run: Run) -> None:
 
 def _catch_up(run: Run, hold: Hold | _Both, on_progress: Callable[[int], None] = lambda placed: None) -> None:
     run.refresh_from_db()
+    bulk.make_room()
     more = True
     while more:
         try:

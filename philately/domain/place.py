@@ -306,7 +306,6 @@ def _fold(run: Run, hold: Held) -> Fold:
     """The run's fold, from this process's memory where nobody else has placed anything since. Kept no longer."""
     if (warm := warm_folds.take(run)) is not None:
         return warm
-    bulk.make_room()
     warm_folds.make_room(run)
     rules = Rules.from_json(run.rules)
     memory = Memory(Ledger(rules.points), open_systems(run))

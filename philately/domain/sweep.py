@@ -213,9 +213,12 @@ def _bells_for_parsers(season: Season) -> Iterator[_Bell]:
 
 def _bells_for_sequencers(season: Season) -> Iterator[_Bell]:
     name = f"place:{season.pk}"
+    if season.frozen_at is not None:
+        give_up(name)
+        return
     relaxed = Candidate.objects.filter(season=season, state=CandidateState.RELAXED).exists()
     to_withdraw = _to_withdraw(season)
-    if season.frozen_at is not None or not (relaxed or to_withdraw or occasions.wait(season)):
+    if not (relaxed or to_withdraw or occasions.wait(season)):
         give_up(name)
     elif within_reach(name):
         yield _Bell("place", "place", [season.pk], _standing_of_run(season, to_withdraw=to_withdraw))

@@ -17,8 +17,7 @@ _BYTES_A_PHASE = 100  # of a hull, about; docs/hull.md has what was measured
 class _Warm:
     """A fold, and the state of its run that it stands for."""
 
-    placed_to: int
-    log_position: int
+    stand: tuple[int, int]  # its placed_to and log_position
     fold: Fold
 
 
@@ -29,7 +28,7 @@ def take(run: Run) -> Fold | None:
     """The run's fold where nobody else has placed anything since. It is kept no longer: whatever goes wrong with who
     has it leaves it ahead of the database."""
     warm = _kept.pop(run.pk, None)
-    if warm is None or (warm.placed_to, warm.log_position) != (run.placed_to, run.log_position):
+    if warm is None or warm.stand != (run.placed_to, run.log_position):
         return None
     return warm.fold
 
@@ -38,9 +37,11 @@ def make_room(run: Run) -> None:
     """Before the run's hull is loaded: folds go that others have gone beyond, and those that were used longest ago,
     where hulls would take more than HULLS_KEPT_BYTES with it."""
     at_work = Run.objects.filter(pk__in=_kept, season__frozen_at=None)
-    stands = {key: stand for key, *stand in at_work.values_list("pk", "placed_to", "log_position")}
+    stands = {
+        key: (arrival, position) for key, arrival, position in at_work.values_list("pk", "placed_to", "log_position")
+    }
     for key, warm in list(_kept.items()):
-        if stands.get(key) != [warm.placed_to, warm.log_position]:
+        if stands.get(key) != warm.stand:
             del _kept[key]
     _trim(settings.HULLS_KEPT_BYTES - _BYTES_A_PHASE * run.next_phase_number)
 
@@ -51,7 +52,7 @@ def keep(run: Run, fold: Fold) -> None:
     fold.forget_arrivals()
     _kept.pop(run.pk, None)
     _trim(settings.HULLS_KEPT_BYTES - fold.hull.nbytes)
-    _kept[run.pk] = _Warm(run.placed_to, run.log_position, fold)
+    _kept[run.pk] = _Warm((run.placed_to, run.log_position), fold)
 
 
 def _trim(limit_bytes: int) -> None:

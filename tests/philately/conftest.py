@@ -24,6 +24,13 @@ def story(season, join_as):
 
 
 @pytest.fixture
+def no_rest(settings):
+    """What failed is tried again at once, and what blocks others is set aside after a week."""
+    settings.RETRY_AFTER_S = 0.0
+    settings.PLACE_DEADLINE_S = 7 * 86_400.0
+
+
+@pytest.fixture
 def errors(caplog, monkeypatch):
     """What the log says loudly."""
     monkeypatch.setattr(logging.getLogger("philately"), "propagate", True)

@@ -33,7 +33,8 @@ def ringing() -> dict[str, object]:
         ring_up_to(3, "relax", 3, queue="relax")
         ring_up_to(3, "relax", 4, queue="relax", at_least=1)
         filled = untaken()
-        ring("relax", 5, queue="relax", times=2)
+        for _ in range(2):
+            ring("relax", 5, queue="relax")
         ring_up_to(3, "relax", 6, queue="relax")
         return {"filled": filled, "others": untaken()}
     finally:

@@ -249,7 +249,8 @@ def test_a_scale_on_which_nobody_works_gets_its_bell_whatever_lies_there_for_ano
     add_candidate(participant, bulk("Cu"), state=S.PARSED)
     bells("relax")
     with django_capture_on_commit_callbacks(execute=True):
-        ring("relax", 999, queue="relax", times=5)
+        for _ in range(5):
+            ring("relax", 999, queue="relax")
 
     with django_capture_on_commit_callbacks(execute=True):
         sweep()

@@ -19,12 +19,7 @@ from philately.models import Candidate, CandidateDetail, Lock, Shard
 from philately.states import CandidateState, ShardState
 
 S = CandidateState
-
-
-@pytest.fixture(autouse=True)
-def _no_rest(settings):
-    settings.RETRY_AFTER_S = 0.0
-    settings.PLACE_DEADLINE_S = 7 * 86_400.0
+pytestmark = pytest.mark.usefixtures("no_rest")
 
 
 class TestReceived:

@@ -9,24 +9,16 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packing import CIF, zipped
 
 from validation.archive import ArchiveRefused, UploadLimits, open_upload
 from validation.rules import Reason
 
-CIF = b"data_NaCl\n_cell_length_a 4\n"
 SIGNATURES = {"local": b"PK\x03\x04", "listed": b"PK\x01\x02", "end": b"PK\x05\x06"}
 
 
 def read(data, **limits):
     return list(open_upload(io.BytesIO(data), "upload.zip", UploadLimits(**limits)))
-
-
-def zipped(members, method=zipfile.ZIP_DEFLATED):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as archive:
-        for name, data in members:
-            archive.writestr(name, data)
-    return out.getvalue()
 
 
 def patched(data, record, offset, layout, value):

@@ -29,32 +29,29 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         try:
             runs = _runs(options["season"], options["run"])
-            results = [(run, audit(run)) for run in runs]
+            names = [f"{run.season.slug}: " if len(runs) > 1 else "" for run in runs]
+            results = [self._shown(name, audit(run)) for name, run in zip(names, runs, strict=True)]
             if options["json"] is not None:
-                told = [{"season": run.season.slug, "run": run.number, **result.as_json()} for run, result in results]
+                of_runs = zip(runs, results, strict=True)
+                told = [{"season": run.season.slug, "run": run.number, **result.as_json()} for run, result in of_runs]
                 content = told[0] if len(told) == 1 else told
                 options["json"].write_text(json.dumps(content, indent=2) + "\n")
         except (AuditRefused, DatabaseError, OSError) as error:
             raise CommandError(f"the audit could not run: {error}", returncode=2) from error
-        differing = [
-            summary
-            for run, result in results
-            if (summary := self._shown(f"{run.season.slug}: " if len(results) > 1 else "", result))
-        ]
-        if differing:
+        summaries = zip(names, results, strict=True)
+        if differing := [f"{name}{result.summary}" for name, result in summaries if result.findings.n_differences]:
             raise CommandError("\n".join(differing), returncode=1)
 
-    def _shown(self, season: str, result: Audit) -> str:
-        """The summary where anything differs."""
+    def _shown(self, name: str, result: Audit) -> Audit:
+        """As soon as it is known: the next season may take long. A summary that is an error comes last."""
         for sentence in result.sentences:
-            self.stdout.write(f"{season}{sentence}")
+            self.stdout.write(f"{name}{sentence}")
         hidden = result.findings.n_differences - len(result.sentences)
         if hidden:
-            self.stdout.write(f"{season}and {hidden} more")
-        if result.findings.n_differences:
-            return f"{season}{result.summary}"
-        self.stdout.write(f"{season}{result.summary}")
-        return ""
+            self.stdout.write(f"{name}and {hidden} more")
+        if not result.findings.n_differences:
+            self.stdout.write(f"{name}{result.summary}")
+        return result
 
 
 def _runs(slug: str | None, number: int | None) -> list[Run]:

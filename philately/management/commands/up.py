@@ -78,10 +78,13 @@ def web_command(host: str, port: int) -> list[str]:
 
 
 def _workers(relax_workers: int) -> list[Child]:
-    names = ["parse", "place", *(f"relax-{number}" for number in range(1, relax_workers + 1))]
     sweeper = [sys.executable, str(settings.BASE_DIR / "manage.py"), "sweep", "--every"]
-    workers = [Child(name, _worker(name), stop_s=_KEEPS_HULLS_S if name == "place" else 10.0) for name in names]
-    return [*workers, Child("sweeper", sweeper)]
+    return [
+        Child("parse", _worker("parse")),
+        Child("place", _worker("place"), stop_s=_KEEPS_HULLS_S),
+        *(Child(name, _worker(name)) for name in (f"relax-{number}" for number in range(1, relax_workers + 1))),
+        Child("sweeper", sweeper),
+    ]
 
 
 def _worker(name: str) -> list[str]:
